@@ -1,0 +1,284 @@
+//! Every setting of the server: name, default, and (in its type) unit, range and whether it is secret.
+//!
+//! A setting comes from its default, a TOML file, an environment variable or a flag; the later source wins. All four
+//! are generated from the one table below: `mail_dir` in the file is `COUNTERSIGN_MAIL_DIR` in the environment and
+//! `--mail-dir` on the command line. This module alone reads the environment. It binds, opens and creates nothing:
+//! what is wrong with the settings is said before anything happens. Only `serve` and `main` use it.
+
+mod source;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use lettre::message::Mailbox;
+
+pub use source::{Flags, Source};
+use source::{Given, gather};
+use value::Value;
+pub use value::{DatabaseUrl, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret};
+
+/// What a flag, the help and the loader need to know of a setting.
+struct Setting {
+    name: &'static str,
+    help: &'static str,
+    /// In the form in which it would be given; `{data_dir}` and `{cores}` are filled in.
+    default: &'static str,
+    /// Secrets have no flag: a command line is visible to every process of the machine.
+    flag: bool,
+    switch: bool,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $name:ident: $type:ty = $default:literal,)*) => {
+        const SETTINGS: &[Setting] = &[$(Setting {
+            name: stringify!($name),
+            help: concat!($($help),+),
+            default: $default,
+            flag: <$type as Value>::FLAG,
+            switch: <$type as Value>::SWITCH,
+        }),*];
+
+        /// The effective settings. `Debug` and [`Config::describe`] show no secret.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($(#[doc = $help])+ pub $name: $type,)*
+            /// Where each value came from.
+            pub sources: Sources,
+        }
+
+        impl Config {
+            fn parse(given: &Given) -> Result<Self, ConfigError> {
+                let mut reader = Reader::new(given);
+                $(let $name = reader.read(stringify!($name), $default)?;)*
+                Ok(Self { $($name,)* sources: Sources(reader.sources) })
+            }
+
+            fn shown(&self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($name), self.$name.show())),*]
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address of the gRPC server. Without TLS, only a loopback address may be bound unless `allow_plaintext`.
+    listen: SocketAddr = "127.0.0.1:50051",
+    /// Allows `listen` to leave loopback without TLS, where a mesh or a gateway encrypts.
+    allow_plaintext: bool = "false",
+    /// Serves gRPC reflection, v1 and v1alpha.
+    reflection: bool = "true",
+    /// Address of the Prometheus endpoint; empty = off.
+    metrics_listen: Option<SocketAddr> = "127.0.0.1:9464",
+    /// Directory of everything that the embedded default keeps.
+    data_dir: PathBuf = "data",
+    /// The record: `sqlite:PATH` or `postgres://…`.
+    database_url: DatabaseUrl = "sqlite:{data_dir}/countersign.db",
+    /// Connections kept to the database; on SQLite those that read, beside the one that writes.
+    database_pool: NonZeroU32 = "10",
+    /// Lets `serve` migrate PostgreSQL; SQLite is always migrated.
+    migrate: bool = "false",
+    /// How long cached decisions go on without the database while other replicas are still heard; 0s = not at all.
+    database_lost_grace: Duration = "30s",
+    /// The root key, 32 bytes in base64. Excludes `root_key_file`.
+    root_key: Option<Secret> = "",
+    /// File of the root key; made at the first start of the embedded default.
+    root_key_file: PathBuf = "{data_dir}/root.key",
+    /// The root key before this one, while rotating. Excludes `previous_root_key_file`.
+    previous_root_key: Option<Secret> = "",
+    /// File of the root key before this one, while rotating; empty = none.
+    previous_root_key_file: Option<PathBuf> = "",
+    /// How mail leaves: `file` or `none`.
+    mail_transport: MailTransport = "file",
+    /// Directory of the mails of the `file` transport.
+    mail_dir: PathBuf = "{data_dir}/mail",
+    /// Sender of every mail.
+    mail_from: Mailbox = "Countersign <countersign@localhost>",
+    /// `json`, `pretty`, or `auto` = pretty on a terminal.
+    log_format: LogFormat = "auto",
+    /// What is logged, as `tracing` directives.
+    log_filter: LogFilter = "info",
+    /// OTLP collector for traces, `http://HOST:PORT` (gRPC, without TLS); empty = off.
+    otlp_endpoint: Option<OtlpEndpoint> = "",
+    /// Password hashes computed at once.
+    hash_permits: NonZeroUsize = "{cores}",
+    /// Password hashes that may wait; a further one is refused with RESOURCE_EXHAUSTED.
+    hash_queue: usize = "64",
+    /// Calls of public RPCs per source address and minute.
+    public_calls_per_source: NonZeroU32 = "60",
+    /// Calls of public RPCs about one mailbox per minute.
+    public_calls_per_mailbox: NonZeroU32 = "5",
+    /// Proxies whose word on a caller's address is believed: addresses or networks, comma-separated.
+    trusted_proxies: Vec<IpNet> = "",
+    /// Between "not serving" and "no longer accepting", for load balancers to notice.
+    shutdown_pause: Duration = "2s",
+    /// How long calls under way may take to end after that.
+    shutdown_grace: Duration = "20s",
+}
+
+const ONE_OF: &str = "only one of them may be given";
+
+/// The source of each setting, in the order of the table.
+#[derive(Clone, Debug)]
+pub struct Sources(Vec<Source>);
+
+/// Why the settings can't be used. Each names the setting and its source, never a secret's value.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("no setting is called {name:?} ({from})")]
+    Unknown { name: String, from: Source },
+    #[error("{name} ({from}): {problem}")]
+    Invalid {
+        name: &'static str,
+        from: Source,
+        problem: String,
+    },
+    #[error("{first} ({first_from}) contradicts {second} ({second_from}): {rule}")]
+    Contradiction {
+        first: &'static str,
+        first_from: Source,
+        second: &'static str,
+        second_from: Source,
+        rule: &'static str,
+    },
+    #[error("configuration file {path}: {problem}")]
+    File { path: PathBuf, problem: String },
+}
+
+impl Config {
+    /// Reads the file, the environment and the flags.
+    ///
+    /// # Errors
+    /// An unknown, malformed or contradictory setting; a file that can't be read.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
+        let environment = std::env::vars_os();
+        Self::checked(&gather(flags, Path::new("."), environment)?)
+    }
+
+    /// One line per setting, `name = value  # source`, secrets hidden.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let lines = self.shown().into_iter().zip(&self.sources.0);
+        lines
+            .map(|((name, value), source)| format!("{name} = {value}  # {source}"))
+            .collect()
+    }
+
+    fn checked(given: &Given) -> Result<Self, ConfigError> {
+        let config = Self::parse(given)?;
+        let key_file = config.source("root_key_file") != Source::Default;
+        if config.root_key.is_some() && key_file {
+            return Err(config.contradiction("root_key", "root_key_file", ONE_OF));
+        }
+        if config.previous_root_key.is_some() && config.previous_root_key_file.is_some() {
+            return Err(config.contradiction(
+                "previous_root_key",
+                "previous_root_key_file",
+                ONE_OF,
+            ));
+        }
+        if !config.listen.ip().is_loopback() && !config.allow_plaintext {
+            return Err(config.contradiction(
+                "listen",
+                "allow_plaintext",
+                "there is no TLS, and beyond loopback plaintext must be allowed",
+            ));
+        }
+        if config.listen.port() != 0 && config.metrics_listen == Some(config.listen) {
+            return Err(config.contradiction("listen", "metrics_listen", "both name one address"));
+        }
+        Ok(config)
+    }
+
+    fn contradiction(
+        &self,
+        first: &'static str,
+        second: &'static str,
+        rule: &'static str,
+    ) -> ConfigError {
+        let (first_from, second_from) = (self.source(first), self.source(second));
+        ConfigError::Contradiction {
+            first,
+            first_from,
+            second,
+            second_from,
+            rule,
+        }
+    }
+
+    fn source(&self, name: &str) -> Source {
+        let at = SETTINGS.iter().position(|setting| setting.name == name);
+        at.and_then(|at| self.sources.0.get(at))
+            .cloned()
+            .unwrap_or(Source::Default)
+    }
+}
+
+/// Reads the settings in the order of the table, in which `data_dir` stands before what refers to it.
+struct Reader<'a> {
+    given: &'a Given,
+    data_dir: String,
+    sources: Vec<Source>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(given: &'a Given) -> Self {
+        Self {
+            given,
+            data_dir: String::new(),
+            sources: Vec::with_capacity(SETTINGS.len()),
+        }
+    }
+
+    fn read<T: Value>(&mut self, name: &'static str, default: &str) -> Result<T, ConfigError> {
+        let (text, from) = self
+            .given
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| (self.filled(default), Source::Default));
+        let value = T::read(&text).map_err(|problem| ConfigError::Invalid {
+            name,
+            from: from.clone(),
+            problem,
+        })?;
+        self.sources.push(from);
+        if name == "data_dir" {
+            self.data_dir = text;
+        }
+        Ok(value)
+    }
+
+    fn filled(&self, default: &str) -> String {
+        let cores = || {
+            std::thread::available_parallelism()
+                .map_or(1, NonZeroUsize::get)
+                .to_string()
+        };
+        match default {
+            "{cores}" => cores(),
+            _ => default.replace("{data_dir}", &self.data_dir),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}

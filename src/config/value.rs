@@ -1,0 +1,314 @@
+//! How a setting is read and shown. Every source gives text; the type of a setting decides what text is right, whether
+//! it may stand on a command line, and what of it may be shown.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use lettre::message::Mailbox;
+
+/// A type that a setting may have.
+pub(super) trait Value: Sized {
+    /// Whether the setting may be given as a flag.
+    const FLAG: bool = true;
+    /// Whether the flag may stand alone and then means `true`.
+    const SWITCH: bool = false;
+
+    /// Reads what a source gave. The error says what would be right, and never repeats a secret.
+    fn read(text: &str) -> Result<Self, String>;
+
+    /// What may be shown of it.
+    fn show(&self) -> String;
+}
+
+/// `what` the setting should be, beside what it is.
+fn expected(what: &str, text: &str) -> String {
+    format!("expected {what}, got {text:?}")
+}
+
+macro_rules! plain {
+    ($($type:ty: $what:literal,)*) => {$(
+        impl Value for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| expected($what, text))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+plain! {
+    SocketAddr: "an address and port such as 127.0.0.1:50051",
+    NonZeroU32: "a whole number from 1 to 4294967295",
+    NonZeroUsize: "a whole number of at least 1",
+    usize: "a whole number of at least 0",
+    Mailbox: "a mailbox such as Portal <portal@example.org>",
+}
+
+impl Value for bool {
+    const SWITCH: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| expected("true or false", text))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Err(expected("a path", text))
+        } else {
+            Ok(text.into())
+        }
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// A whole number with its unit: `ms`, `s`, `m` or `h`.
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        let (number, unit) = text.split_at(
+            text.find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(text.len()),
+        );
+        let millis_per = match unit {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        let millis = number
+            .parse::<u64>()
+            .ok()
+            .zip(millis_per)
+            .and_then(|(n, unit)| n.checked_mul(unit));
+        millis
+            .map(Self::from_millis)
+            .ok_or_else(|| expected("a duration with its unit, such as 500ms or 30s", text))
+    }
+
+    fn show(&self) -> String {
+        match self.as_millis() {
+            whole if whole % 1_000 == 0 => format!("{}s", whole / 1_000),
+            millis => format!("{millis}ms"),
+        }
+    }
+}
+
+/// Empty text is none.
+impl<T: Value> Value for Option<T> {
+    const FLAG: bool = T::FLAG;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            T::read(text).map(Some)
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, T::show)
+    }
+}
+
+/// Addresses and networks, comma-separated.
+impl Value for Vec<IpNet> {
+    fn read(text: &str) -> Result<Self, String> {
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        items.map(network).collect()
+    }
+
+    fn show(&self) -> String {
+        self.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse()
+        .ok()
+        .or_else(one)
+        .ok_or_else(|| expected("addresses or networks such as 10.0.0.0/8", text))
+}
+
+/// Text that is never shown, logged or formatted.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that uses it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Secret {
+    const FLAG: bool = false;
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        "(hidden)".to_owned()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+/// Where the record is kept.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// The file of an embedded database.
+    Sqlite(PathBuf),
+    /// A PostgreSQL URL. Secret as a whole: a password may stand in it, before the host or as a parameter.
+    Postgres(Secret),
+}
+
+impl Value for DatabaseUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        let postgres = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        match text
+            .strip_prefix("sqlite:")
+            .map(|path| path.strip_prefix("//").unwrap_or(path))
+        {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            None if postgres => Ok(Self::Postgres(Secret(text.to_owned()))),
+            // The text is not repeated: a mistyped scheme may be followed by a password.
+            _ => Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned()),
+        }
+    }
+
+    /// Of a PostgreSQL URL, only host, port and database.
+    fn show(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(Secret(url)) => {
+                let url = url.split_once("://").map_or("", |(_, rest)| rest);
+                let url = url.split(['?', '#']).next().unwrap_or_default();
+                format!(
+                    "postgres://(hidden)@{}",
+                    url.rsplit('@').next().unwrap_or_default()
+                )
+            }
+        }
+    }
+}
+
+/// Which transport carries mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MailTransport {
+    /// One file per mail, and a line in the log.
+    File,
+    /// Mail is not sent.
+    None,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Pretty if standard error is a terminal, else JSON.
+    Auto,
+    /// One object per line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+impl LogFormat {
+    /// Whether lines are for people, seeing where standard error goes.
+    #[must_use]
+    pub fn is_pretty(self) -> bool {
+        self == Self::Pretty || (self == Self::Auto && stderr().is_terminal())
+    }
+}
+
+macro_rules! words {
+    ($($type:ident { $($variant:ident = $word:literal),+ } $what:literal)*) => {$(
+        impl Value for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(expected($what, text)),
+                }
+            }
+
+            fn show(&self) -> String {
+                match self { $(Self::$variant => $word.to_owned(),)+ }
+            }
+        }
+    )*};
+}
+
+words! {
+    MailTransport { File = "file", None = "none" } "file or none"
+    LogFormat { Auto = "auto", Json = "json", Pretty = "pretty" } "json, pretty or auto"
+}
+
+/// Directives that `tracing` understands.
+#[derive(Clone, Debug)]
+pub struct LogFilter(pub String);
+
+impl Value for LogFilter {
+    fn read(text: &str) -> Result<Self, String> {
+        match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(expected(
+                "directives such as info or countersign=debug,info",
+                text,
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Address of an OTLP collector.
+#[derive(Clone, Debug)]
+pub struct OtlpEndpoint(pub http::Uri);
+
+impl Value for OtlpEndpoint {
+    fn read(text: &str) -> Result<Self, String> {
+        let uri = http::Uri::from_str(text)
+            .ok()
+            .filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        uri.map(Self)
+            .ok_or_else(|| expected("http://HOST:PORT", text))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
