@@ -2,9 +2,9 @@
 
 pub mod account;
 pub mod catalogue;
-
+pub mod containment;
 pub mod decision;
-
+pub mod explain;
 pub mod ids;
 pub mod permission;
 pub mod policy;

@@ -225,10 +225,10 @@ impl Catalogue {
     }
 
     /// Searches a path from one role to another along which every role confers; both ends count.
-    pub(crate) fn route(&self, from: RoleIndex, to: RoleIndex, confers: impl Fn(&Role) -> bool) -> Option<Route> {
+    pub(crate) fn route(&self, from: RoleIndex, to: RoleIndex, confers: impl Fn(RoleIndex) -> bool) -> Option<Route> {
         let mut seen = Route::new();
         let mut next = 0;
-        if confers(&self.at(from).role) {
+        if confers(from) {
             seen.push((from, 0));
         }
         while let Some((role, _)) = seen.get(next).copied() {
@@ -237,7 +237,7 @@ impl Catalogue {
                 return Some(seen);
             }
             for included in &self.at(role).includes {
-                if !seen.iter().any(|(known, _)| known == included) && confers(&self.at(*included).role) {
+                if !seen.iter().any(|(known, _)| known == included) && confers(*included) {
                     seen.push((*included, ranges::number(next)));
                 }
             }
@@ -251,7 +251,7 @@ impl Catalogue {
         &self,
         from: RoleIndex,
         to: RoleIndex,
-        confers: impl Fn(&Role) -> bool,
+        confers: impl Fn(RoleIndex) -> bool,
     ) -> Option<Vec<RoleIndex>> {
         let route = self.route(from, to, confers)?;
         let mut at = route.len() - 1;

@@ -6,13 +6,19 @@
 use smallvec::SmallVec;
 
 use super::index::Slot;
-use super::{Found, Needs, Place, World};
+use super::{Found, Needs, World};
 use crate::domain::catalogue::Basic;
 use crate::domain::ids::OrganizationId;
 use crate::domain::permission::Reaches;
 use crate::domain::time::Timestamp;
 
 impl World<'_> {
+    /// What must be gathered before [`World::gates`] can be believed; `None` once nothing is.
+    #[must_use]
+    pub fn gates_need(&self, now: Timestamp) -> Option<Needs> {
+        self.try_holds_basic(now).err()
+    }
+
     /// Whether the gate of basic access is open; service accounts have none.
     ///
     /// # Errors
@@ -54,13 +60,5 @@ impl World<'_> {
         let memberships = principal.active_memberships().map(|held| held.organization);
         let everywhere = memberships.filter(move |id| scoped.is_none_or(|scoped| scoped == *id));
         nowhere.into_iter().chain(everywhere.map(Some))
-    }
-
-    /// A place by its organization, if that was gathered and exists.
-    pub(crate) fn place(&self, organization: Option<OrganizationId>) -> Option<Place<'_>> {
-        match self.find(organization) {
-            Found::Place(place) => Some(place),
-            Found::Unknown | Found::NotGathered(_) => None,
-        }
     }
 }

@@ -148,8 +148,10 @@ impl CompiledPrincipal {
         &self.principal.entries[slot.entry as usize]
     }
 
-    pub(crate) fn slots(&self) -> &[Slot] {
-        &self.slots
+    /// The slots that count at a place and name no resource.
+    pub(crate) fn slots_without_resource(&self, place: Place<'_>) -> impl Iterator<Item = &Slot> {
+        let there = place.id().and_then(|id| self.group(Some(id), None));
+        self.group(None, None).into_iter().chain(there).flat_map(|group| self.slots_of(group))
     }
 
     pub(super) fn basic_slots(&self) -> impl Iterator<Item = &Slot> {
@@ -195,7 +197,8 @@ impl CompiledPrincipal {
 
     /// Whether every role on some path from one to the other confers.
     fn leads(&self, world: &World<'_>, from: RoleIndex, to: RoleIndex, ask: &Ask<'_>) -> bool {
-        world.catalogue.route(from, to, |role| confers(role, self, ask.place, ask.now)).is_some()
+        let confers = |role| confers(&world.catalogue.at(role).role, self, ask.place, ask.now);
+        world.catalogue.route(from, to, confers).is_some()
     }
 
     /// The group of a scope and a resource.

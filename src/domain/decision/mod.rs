@@ -160,7 +160,8 @@ pub fn try_decide(world: &World<'_>, question: &Question<'_>, now: Timestamp) ->
 }
 
 impl<'a> World<'a> {
-    /// Every gate of the subject that fails, in their order.
+    /// Every gate of the subject that fails, in their order. Basic access that would need more to be gathered counts as
+    /// missing: see [`World::gates_need`].
     pub fn gates(&self, now: Timestamp) -> impl Iterator<Item = Gate> {
         let holds_basic = self.try_holds_basic(now).unwrap_or(false);
         self.gates_but_basic(now).chain((!holds_basic).then_some(Gate::BasicAccessMissing))
@@ -195,8 +196,8 @@ impl<'a> World<'a> {
     pub(crate) fn wanted(&self, owner: Option<PrincipalId>) -> Reaches {
         let all = Reaches::from(Reach::All);
         match owner {
-            Some(owner) if owner == self.subject.principal().id => all | Reach::Own.into(),
-            Some(_) if self.leads_owner() => all | Reach::Team.into(),
+            Some(id) if id == self.subject.principal().id => all | Reach::Own.into(),
+            Some(_) if self.may_lead(owner) && self.leads_owner() => all | Reach::Team.into(),
             _ => all,
         }
     }
