@@ -1,0 +1,225 @@
+//! Where a root key comes from: the text of a setting, or a file that only its owner may read.
+//!
+//! Called while starting. Nothing here is derived or kept; [`super::root_key`] does that.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::random_bytes;
+use super::root_key::{KEY_BYTES, RootKey};
+
+/// The most that is read of a key file, in bytes. The longest valid text is 64 digits, and white space.
+const MAX_FILE_BYTES: u64 = 256;
+
+/// The widest mode of a key file that this service made, and the mode it makes it with.
+const OWNER_ONLY: u32 = 0o600;
+
+/// The widest mode of a key file that an operator made. Kubernetes mounts a secret for a group (`fsGroup`) with 0440
+/// or 0640.
+const GROUP_READS: u32 = 0o640;
+
+/// The permission bits of a mode.
+const PERMISSIONS: u32 = 0o777;
+
+/// Base64 as people paste it: padded or not.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// Why a root key can't be had. Never holds any of the key's text.
+#[derive(Debug, thiserror::Error)]
+pub enum RootKeyError {
+    #[error("a root key is 64 hexadecimal digits or the base64 of 32 bytes, not these {given} characters")]
+    Malformed { given: usize },
+    #[error("{path} has mode {given:04o}, a root key may have at most {limit:04o}")]
+    TooOpen { path: PathBuf, given: u32, limit: u32 },
+    #[error("can't use {path} as the file of the root key")]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl RootKey {
+    /// Reads a key from text: 64 hexadecimal digits, or the base64 of 32 bytes in either alphabet, padded or not.
+    /// White space around it is ignored.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, RootKeyError> {
+        let text = text.trim();
+        from_hex(text)
+            .or_else(|| from_base64(text, &alphabet::STANDARD))
+            .or_else(|| from_base64(text, &alphabet::URL_SAFE))
+            .map(|bytes| Self::from_bytes(*bytes))
+            .ok_or_else(|| RootKeyError::Malformed { given: text.chars().count() })
+    }
+
+    /// Reads a key file that an operator made.
+    ///
+    /// # Errors
+    /// [`RootKeyError::TooOpen`] if anybody but its owner may write it, or anybody but its owner and group read it;
+    /// [`RootKeyError::File`] and [`RootKeyError::Malformed`] if there is no key to read.
+    pub fn load(path: &Path) -> Result<Self, RootKeyError> {
+        read(path, GROUP_READS)
+    }
+
+    /// Reads the key file at `path`; makes a random key there first if there is none.
+    ///
+    /// The file appears whole or not at all, and of two processes that start at once both get the same key.
+    ///
+    /// # Errors
+    /// [`RootKeyError::TooOpen`] if anybody but its owner may read or write it; [`RootKeyError::File`] and
+    /// [`RootKeyError::Malformed`] if there is no key to read and none can be made.
+    pub fn load_or_create(path: &Path) -> Result<Self, RootKeyError> {
+        let failed = |source| RootKeyError::File { path: path.to_owned(), source };
+        if !path.try_exists().map_err(failed)? {
+            create(path).map_err(failed)?;
+        }
+        read(path, OWNER_ONLY)
+    }
+}
+
+fn read(path: &Path, limit: u32) -> Result<RootKey, RootKeyError> {
+    let failed = |source| RootKeyError::File { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let given = file.metadata().map_err(failed)?.mode() & PERMISSIONS;
+    if given & !limit != 0 {
+        return Err(RootKeyError::TooOpen { path: path.to_owned(), given, limit });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+    RootKey::parse(&text)
+}
+
+/// Writes a random key beside `path`, then links it there: a link, unlike a rename, never replaces another's key.
+fn create(path: &Path) -> io::Result<()> {
+    let draft = path.with_extension(to_hex(&random_bytes::<8>()).as_str());
+    let linked = write_key(&draft).and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(path),
+    }
+}
+
+fn write_key(path: &Path) -> io::Result<()> {
+    let key = Zeroizing::new(random_bytes::<KEY_BYTES>());
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+    writeln!(file, "{}", *to_hex(&*key))?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> Zeroizing<String> {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 0xf)]);
+    }
+    text
+}
+
+fn from_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let digits: &[u8; 2 * KEY_BYTES] = text.as_bytes().try_into().ok()?;
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    for (byte, [high, low]) in key.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = (hex_value(*high)? << 4) | hex_value(*low)?;
+    }
+    Some(key)
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+fn from_base64(text: &str, alphabet: &alphabet::Alphabet) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let bytes = Zeroizing::new(GeneralPurpose::new(alphabet, LENIENT).decode(text).ok()?);
+    bytes.as_slice().try_into().ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crypto::root_key::RootKeys;
+
+    /// Root keys do not compare; what is derived from them does.
+    fn same(one: &RootKey, other: &RootKey) -> bool {
+        RootKeys::new(one, None).opens(&RootKeys::new(other, None).check_value()).is_some()
+    }
+
+    #[test]
+    fn the_first_start_makes_a_key_and_the_next_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        let made = RootKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & PERMISSIONS, OWNER_ONLY);
+        assert!(same(&made, &RootKey::load_or_create(&path).unwrap()));
+        assert!(same(&made, &RootKey::load(&path).unwrap()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is gone");
+    }
+
+    #[test]
+    fn many_first_starts_at_once_agree_on_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| RootKey::load_or_create(&path).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| same(key, &keys[0])));
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        RootKey::load_or_create(&path).unwrap();
+        for (mode, ours, operators) in
+            [(0o400, true, true), (0o640, false, true), (0o644, false, false), (0o660, false, false)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(RootKey::load_or_create(&path).is_ok(), ours, "{mode:o}");
+            assert_eq!(RootKey::load(&path).is_ok(), operators, "{mode:o}");
+        }
+        let error = RootKey::load(&path).unwrap_err().to_string();
+        assert!(error.ends_with("has mode 0660, a root key may have at most 0640"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_repeated() {
+        for text in ["", "secret", &"f".repeat(63), &"g".repeat(64), &"f".repeat(65), &"A".repeat(42)] {
+            let error = RootKey::parse(text).unwrap_err();
+            assert!(matches!(error, RootKeyError::Malformed { given } if given == text.len()));
+            assert!(text.is_empty() || !error.to_string().contains(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_of_a_key_is_read_back(bytes: [u8; KEY_BYTES]) {
+            use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+            let key = RootKey::from_bytes(bytes);
+            let hex = to_hex(&bytes);
+            let texts = [hex.to_uppercase(), format!(" {}\n", *hex), STANDARD.encode(bytes),
+                STANDARD_NO_PAD.encode(bytes), URL_SAFE.encode(bytes), URL_SAFE_NO_PAD.encode(bytes)];
+            for text in texts {
+                prop_assert!(same(&key, &RootKey::parse(&text).unwrap()), "{}", text);
+            }
+        }
+    }
+}
