@@ -1,6 +1,9 @@
 //! Countersign: who is this, and may they do this?
 
+pub mod cache;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod grpc;
+pub mod store;
 pub mod telemetry;

@@ -1,12 +1,20 @@
 //! The rules, pure: no I/O, no async, no clock, no randomness, no proto, no SQL.
 
 pub mod account;
+pub mod audit;
 pub mod catalogue;
+pub mod change;
 pub mod containment;
 pub mod decision;
+pub mod email;
+pub mod event;
 pub mod explain;
 pub mod ids;
+pub mod message;
+pub mod organization;
 pub mod permission;
 pub mod policy;
+pub mod realm;
+pub mod service_account;
 pub mod snapshot;
 pub mod time;

@@ -1,0 +1,10 @@
+DROP TABLE tombstones;
+DROP TABLE sessions;
+DROP TABLE codes;
+DROP TABLE api_keys;
+DROP TABLE service_accounts;
+DROP TABLE memberships;
+DROP TABLE holds;
+DROP TABLE users;
+DROP TABLE identifiers;
+DROP TABLE organizations;

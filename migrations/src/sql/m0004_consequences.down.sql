@@ -1,0 +1,3 @@
+DROP TABLE answers;
+DROP TABLE audit;
+DROP TABLE outbox;

@@ -1,0 +1,119 @@
+//! Reading the change log, and knowing how long ago that was.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::{Answer, Snapshots, Source, TAIL_DEADLINE, TAIL_FRESH, Unavailable};
+use crate::domain::change::Line;
+use crate::domain::ids::RealmId;
+
+/// When the log was read last. Instants are microseconds of the source's own clock, counted from 1; 0 = never.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// When the last successful reading began.
+    began: AtomicU64,
+    /// Something may have been committed here that was not applied.
+    distrusted: AtomicBool,
+    /// When the last reading began, successful or not, and whether it was. Held while the log is read.
+    running: Mutex<Option<(Duration, Answer<()>)>>,
+}
+
+impl Tail {
+    pub(super) fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Release);
+    }
+
+    fn succeeded(&self, began: Duration) {
+        self.began.store(micros(began) + 1, Ordering::Release);
+    }
+
+    /// How long ago the last successful reading began; `None` = there was none.
+    fn age(&self, now: Duration) -> Option<Duration> {
+        let began = self.began.load(Ordering::Acquire);
+        (began > 0).then(|| Duration::from_micros((micros(now) + 1).saturating_sub(began)))
+    }
+}
+
+fn micros(of: Duration) -> u64 {
+    u64::try_from(of.as_micros()).unwrap_or(u64::MAX - 1)
+}
+
+impl<S: Source> Snapshots<S> {
+    /// Makes sure that kept snapshots may serve a request that began before this call.
+    ///
+    /// A process that is alone knows every change by itself. One among several must have read the log lately; while the
+    /// record can't be asked, the grace decides.
+    pub(super) async fn keep_up(&self) -> Answer<()> {
+        if !self.tail.distrusted.load(Ordering::Acquire) {
+            if !self.options.shared {
+                return Ok(());
+            }
+            let age = self.tail.age(self.source.elapsed());
+            if age.is_some_and(|age| age <= TAIL_FRESH) {
+                return Ok(());
+            }
+        }
+        let read = self.tail_after(self.source.elapsed()).await;
+        if read.is_err() && self.within_grace() { Ok(()) } else { read }
+    }
+
+    /// Reads the log once, for everybody who asked before the reading began. Waits a second at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the record can't be asked in time.
+    pub async fn tail_now(&self) -> Answer<()> {
+        self.tail_after(self.source.elapsed()).await
+    }
+
+    /// Makes sure that a reading that began at `asked` or later has succeeded.
+    pub(super) async fn tail_after(&self, asked: Duration) -> Answer<()> {
+        let reading = async {
+            let mut running = self.tail.running.lock().await;
+            if let Some((began, outcome)) = *running
+                && began >= asked
+            {
+                return outcome;
+            }
+            let began = self.source.elapsed();
+            let distrusted = self.tail.distrusted.swap(false, Ordering::AcqRel);
+            let outcome = self.read_log().await;
+            match outcome {
+                Ok(()) => self.tail.succeeded(began),
+                Err(_) if distrusted => self.tail.distrust(),
+                Err(_) => {}
+            }
+            *running = Some((began, outcome));
+            outcome
+        };
+        tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable))
+    }
+
+    fn within_grace(&self) -> bool {
+        let trusted = !self.tail.distrusted.load(Ordering::Acquire);
+        let age = self.tail.age(self.source.elapsed());
+        trusted && age.is_some_and(|age| age <= self.options.database_lost_grace)
+    }
+
+    async fn read_log(&self) -> Answer<()> {
+        let realms: Vec<_> = self.realms.read().values().cloned().collect();
+        let lines = self.source.tail(realms.iter().map(|realm| (realm.id, realm.applied())).collect()).await?;
+        let mut of_realm: HashMap<RealmId, Vec<Line>> = HashMap::new();
+        for line in lines {
+            of_realm.entry(line.realm).or_default().push(line);
+        }
+        for realm in realms {
+            let continues = realm.apply_log(of_realm.get(&realm.id).map_or(&[], Vec::as_slice));
+            if !continues {
+                tracing::warn!(realm = %realm.id, "the change log does not continue what is kept; starting over");
+                match self.source.position(realm.id).await? {
+                    Some(position) => realm.restart(position),
+                    None => drop(self.realms.write().remove(&realm.id)),
+                }
+            }
+        }
+        Ok(())
+    }
+}

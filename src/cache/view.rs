@@ -1,0 +1,219 @@
+//! A view: facts of one revision of one realm.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::realm::{Kept, KeptPrincipal, RealmCache};
+use super::{Answer, Miss, RealmCatalogue, Snapshots, Source, Subject};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::change::{Key, Loaded};
+use crate::domain::decision::CompiledPrincipal;
+use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
+use crate::domain::realm::Position;
+use crate::domain::service_account::Credential;
+use crate::domain::snapshot::Organization;
+
+/// How fresh an answer has to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Freshness {
+    /// As this process knows the realm: see the guarantees of the package.
+    #[default]
+    Latest,
+    /// At least as fresh as the change that a consistency token names.
+    AtLeast(Position),
+    /// Every change acknowledged before the question was asked.
+    Full,
+}
+
+/// The facts of one revision. A call that finds the realm moved on says [`Miss::Moved`]: begin again with a new view.
+pub struct View<'a, S: Source> {
+    snapshots: &'a Snapshots<S>,
+    realm: Arc<RealmCache<S::Extra>>,
+    position: Revision,
+    catalogue: Arc<RealmCatalogue<S::Extra>>,
+}
+
+impl<S: Source> Snapshots<S> {
+    /// Opens a view of a realm. `None` = there is no such realm.
+    ///
+    /// # Errors
+    /// [`Miss::Unavailable`] if freshness can't be had in time.
+    pub async fn view(&self, id: RealmId, freshness: Freshness) -> Result<Option<View<'_, S>>, Miss> {
+        self.keep_up().await?;
+        let Some(realm) = self.realm(id).await? else { return Ok(None) };
+        self.refresh(&realm, freshness).await?;
+        let position = realm.applied();
+        let catalogue = self.catalogue(&realm, position).await?;
+        Ok(Some(View { snapshots: self, realm, position, catalogue }))
+    }
+
+    /// Whom the API key of that hash stands for. `None` = nobody.
+    ///
+    /// # Errors
+    /// [`Unavailable`](super::Unavailable).
+    pub async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
+        self.keep_up().await?;
+        if let Some(realm) = self.credential_realms.get(&hash).and_then(|realm| self.known(realm))
+            && let Some(kept) = realm.credentials.get(&hash)
+        {
+            self.counters.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(kept.value.clone());
+        }
+        let Some(found) = self.source.credential(hash).await? else { return Ok(None) };
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
+        if let Some(credential) = &found.value {
+            self.credential_realms.insert(hash, credential.realm);
+            if let Some(realm) = self.realm(credential.realm).await? {
+                // What was read before the key's last change is not an answer either.
+                let key = Key::Credential(hash);
+                if found.as_of < realm.last_changed(&key) {
+                    return Ok(self.source.credential(hash).await?.and_then(|again| again.value));
+                }
+                realm.keep(&realm.credentials, hash, &key, found.clone());
+            }
+        }
+        Ok(found.value)
+    }
+
+    async fn refresh(&self, realm: &RealmCache<S::Extra>, freshness: Freshness) -> Answer<()> {
+        match freshness {
+            Freshness::Latest => Ok(()),
+            Freshness::AtLeast(token) if realm.applied() > token.revision || realm.position() == token => Ok(()),
+            // A token that is still ahead of the log once that was read is of another history: all there is has been
+            // read.
+            Freshness::AtLeast(_) | Freshness::Full => self.tail_now().await,
+        }
+    }
+
+    async fn catalogue(
+        &self,
+        realm: &Arc<RealmCache<S::Extra>>,
+        position: Revision,
+    ) -> Result<Arc<RealmCatalogue<S::Extra>>, Miss> {
+        if let Some(kept) = realm.catalogue() {
+            self.counters.hits.fetch_add(1, Ordering::Relaxed);
+            return self.of(position, kept.catalogue.as_of).await.map(|()| kept);
+        }
+        let (source, home) = (Arc::clone(&self.source), Arc::clone(realm));
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let loaded = realm
+            .catalogue_flights
+            .join((), realm.last_changed(&Key::Catalogue), || async move {
+                let loaded = Arc::new(source.catalogue(home.id).await?);
+                home.keep_catalogue(&loaded);
+                Ok(loaded)
+            })
+            .await?;
+        self.of(position, loaded.catalogue.as_of).await?;
+        if loaded.catalogue.as_of < realm.last_changed(&Key::Catalogue) { Err(Miss::Moved) } else { Ok(loaded) }
+    }
+
+    /// Whether what was read at `as_of` belongs to a view at `position`. If it is ahead, the log is read, so that the
+    /// next view is up to it.
+    async fn of(&self, position: Revision, as_of: Revision) -> Result<(), Miss> {
+        if as_of <= position {
+            return Ok(());
+        }
+        self.tail_now().await?;
+        Err(Miss::Moved)
+    }
+}
+
+impl<S: Source> View<'_, S> {
+    /// The revision that everything handed out here is of.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.position
+    }
+
+    /// The position to make a consistency token of: that of the view, or a later one.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.realm.position()
+    }
+
+    /// The realm's catalogue.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue.catalogue
+    }
+
+    /// The catalogue, with what goes stale along with it, to keep.
+    #[must_use]
+    pub fn realm(&self) -> &Arc<RealmCatalogue<S::Extra>> {
+        &self.catalogue
+    }
+
+    /// A principal with its index. `None` = unknown in this realm.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn principal(&self, id: PrincipalId) -> Result<Option<Subject>, Miss> {
+        let kept = match self.realm.principals.get(&id) {
+            Some(kept) => self.hit(kept),
+            None => self.load_principal(id).await?,
+        };
+        self.snapshots.of(self.position, kept.as_of).await?;
+        Ok(kept.value.as_ref().map(|kept| self.compiled(kept)))
+    }
+
+    /// An organization. `None` = unknown in this realm.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>, Miss> {
+        let kept = match self.realm.organizations.get(&id) {
+            Some(kept) => self.hit(kept),
+            None => self.load_organization(id).await?,
+        };
+        self.snapshots.of(self.position, kept.as_of).await?;
+        Ok(kept.value.clone())
+    }
+
+    fn hit<T>(&self, kept: T) -> T {
+        self.snapshots.counters.hits.fetch_add(1, Ordering::Relaxed);
+        kept
+    }
+
+    /// The index for this view's catalogue; made again when the catalogue changed since it was last asked.
+    fn compiled(&self, kept: &KeptPrincipal) -> Subject {
+        if let Some(compiled) = kept.compiled.load().as_ref()
+            && compiled.catalogue() == self.catalogue().as_of
+        {
+            return Arc::clone(compiled);
+        }
+        let compiled = Arc::new(CompiledPrincipal::compile(Arc::clone(&kept.snapshot), self.catalogue()));
+        kept.compiled.store(Some(Arc::clone(&compiled)));
+        compiled
+    }
+
+    async fn load_principal(&self, id: PrincipalId) -> Result<Arc<Kept<KeptPrincipal>>, Miss> {
+        let key = Key::Principal(id);
+        let (source, home) = (Arc::clone(&self.snapshots.source), Arc::clone(&self.realm));
+        self.snapshots.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let load = || async move {
+            let Loaded { as_of, value } = source.principal(home.id, id).await?;
+            let value = value.map(|snapshot| KeptPrincipal { snapshot: Arc::new(snapshot), compiled: None.into() });
+            Ok(home.keep(&home.principals, id, &key, Loaded { as_of, value }))
+        };
+        let kept = self.realm.principals.flights.join(id, self.realm.last_changed(&key), load).await?;
+        self.still_valid(&key, kept.as_of).map(|()| kept)
+    }
+
+    async fn load_organization(&self, id: OrganizationId) -> Result<Arc<Kept<Arc<Organization>>>, Miss> {
+        let key = Key::Organization(id);
+        let (source, home) = (Arc::clone(&self.snapshots.source), Arc::clone(&self.realm));
+        self.snapshots.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let load = || async move {
+            let Loaded { as_of, value } = source.organization(home.id, id).await?;
+            Ok(home.keep(&home.organizations, id, &key, Loaded { as_of, value: value.map(Arc::new) }))
+        };
+        let kept = self.realm.organizations.flights.join(id, self.realm.last_changed(&key), load).await?;
+        self.still_valid(&key, kept.as_of).map(|()| kept)
+    }
+
+    /// A load that a change overtook is nobody's answer.
+    fn still_valid(&self, key: &Key, as_of: Revision) -> Result<(), Miss> {
+        if as_of < self.realm.last_changed(key) { Err(Miss::Moved) } else { Ok(()) }
+    }
+}

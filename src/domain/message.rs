@@ -1,0 +1,68 @@
+//! The mails that the service writes: which there are, to whom, with what in them. Their words are `mail`'s.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CodeId, UserId};
+
+macro_rules! templates {
+    ($($(#[$doc:meta])* $name:ident = $text:literal)*) => {
+        /// Which mail it is. The printed form names it in a realm's policy (`mails`) and in the record.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum Template { $($(#[$doc])* $name,)* }
+
+        impl Template {
+            /// Every template.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name in the policy and in the record.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The template of that name.
+            #[must_use]
+            pub fn parse(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+templates! {
+    /// To a newcomer: the link that proves the address.
+    VerifyEmail = "verify_email"
+    /// To a newcomer: received, an administrator has to approve.
+    ApprovalRequired = "registration_received"
+    /// To those who may approve: somebody waits.
+    NewUserWaiting = "approval_waiting"
+    /// To a newcomer: approved, and what is still missing.
+    Approved = "registration_approved"
+    /// To a newcomer: rejected, and why.
+    Rejected = "registration_rejected"
+    /// To the owner of an address: somebody registered with it.
+    AddressTaken = "address_taken"
+    /// To the person: suspended, and why.
+    Suspended = "user_suspended"
+    /// To the person: no longer suspended.
+    Reinstated = "user_reinstated"
+    /// To the person: a role was assigned.
+    RoleAssigned = "role_assigned"
+    /// To the person: a role was revoked.
+    RoleRevoked = "role_revoked"
+}
+
+/// One mail to one person. It holds no code: the relay derives it from `code` at delivery.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mail {
+    pub template: Template,
+    /// The address, as typed.
+    pub to: String,
+    pub user: Option<UserId>,
+    /// The code whose link the mail carries.
+    pub code: Option<CodeId>,
+    /// What the template is filled with; every value is escaped there.
+    pub parameters: BTreeMap<String, String>,
+}

@@ -1,0 +1,43 @@
+//! Service accounts and their API keys.
+
+use super::ids::{ApiKeyId, OrganizationId, PrincipalId, RealmId, ServiceAccountId};
+use super::time::Timestamp;
+
+/// A sibling service or an operator's automation, as the record has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceAccount {
+    pub id: ServiceAccountId,
+    /// The natural handle: unique in the realm, never looks like an id.
+    pub name: String,
+    pub title: String,
+    /// Absent = of the realm.
+    pub organization: Option<OrganizationId>,
+    pub spiffe_id: Option<String>,
+    pub disabled_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub created_by: Option<PrincipalId>,
+    pub version: i64,
+}
+
+/// One API key; the secret itself is stored nowhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiKey {
+    pub id: ApiKeyId,
+    pub service_account: ServiceAccountId,
+    /// SHA-256 of the secret.
+    pub secret_hash: [u8; 32],
+    pub title: String,
+    pub created_at: Timestamp,
+    pub created_by: Option<PrincipalId>,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whom an API key stands for: the `credential` snapshot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credential {
+    pub realm: RealmId,
+    pub platform: bool,
+    pub service_account: ServiceAccountId,
+    pub expires_at: Option<Timestamp>,
+}

@@ -1,0 +1,239 @@
+//! Permissions, roles and entries.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use super::entity::{entries, permissions, roles};
+use super::error::{Result, corrupt};
+use super::rows::{Rows, document, read, variant, word};
+use crate::domain::catalogue::{Permission, Role};
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId};
+use crate::domain::permission::{Pattern, PermissionName, Reach};
+use crate::domain::snapshot::{Confers, Entry, Resource, Scope, Window};
+use crate::domain::time::Timestamp;
+
+/// An entry as the record has it: whose it is, who made it, when and by what way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntryRow {
+    pub principal: PrincipalId,
+    pub entry: Entry,
+    /// Absent where the realm's policy conferred it.
+    pub assigned_by: Option<PrincipalId>,
+    pub assigned_at: Timestamp,
+    /// `assigned`, `granted` or `default`.
+    pub source: String,
+}
+
+/// Which entries to read. Empty fields do not narrow.
+#[derive(Clone, Default, Debug)]
+pub struct EntryFilter {
+    pub principal: Option<PrincipalId>,
+    pub role: Option<RoleId>,
+    /// Entries scoped to this organization, and not the realm-wide ones.
+    pub organization: Option<OrganizationId>,
+    /// Only realm-wide entries.
+    pub realm_wide: bool,
+}
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// Every declared permission of the realm, retired ones among them, by name.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn permissions(&self) -> Result<Vec<Permission>> {
+        let rows = permissions::Entity::find()
+            .filter(permissions::Column::RealmId.eq(self.realm.0))
+            .order_by_asc(permissions::Column::Name)
+            .all(self.conn)
+            .await?;
+        rows.into_iter().map(permission).collect()
+    }
+
+    /// Writes a permission, new or known.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn save_permission(&self, permission: &Permission, now: Timestamp) -> Result<()> {
+        let row = permissions::ActiveModel {
+            realm_id: Set(self.realm.0),
+            name: Set(permission.name.to_string()),
+            title: Set(permission.title.clone()),
+            section: Set(permission.section.clone()),
+            protected: Set(permission.protected),
+            retired_at: Set(permission.retired.then_some(now.0)),
+        };
+        let update = sea_orm::sea_query::OnConflict::columns([permissions::Column::RealmId, permissions::Column::Name])
+            .update_columns([
+                permissions::Column::Title,
+                permissions::Column::Section,
+                permissions::Column::Protected,
+                permissions::Column::RetiredAt,
+            ])
+            .to_owned();
+        permissions::Entity::insert(row).on_conflict(update).exec_without_returning(self.conn).await?;
+        Ok(())
+    }
+
+    /// Every role of the realm, by name.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn roles(&self) -> Result<Vec<Role>> {
+        let rows = roles::Entity::find()
+            .filter(roles::Column::RealmId.eq(self.realm.0))
+            .order_by_asc(roles::Column::Name)
+            .all(self.conn)
+            .await?;
+        rows.iter().map(|row| read(&row.definition, "role")).collect()
+    }
+
+    /// Makes a role.
+    ///
+    /// # Errors
+    /// [`super::Constraint::RoleName`] if the name is taken.
+    pub async fn insert_role(&self, role: &Role, now: Timestamp) -> Result<()> {
+        let row = roles::ActiveModel {
+            id: Set(role.id.0),
+            realm_id: Set(self.realm.0),
+            name: Set(role.name.clone()),
+            title: Set(role.title.clone()),
+            definition: Set(document(role)?),
+            version: Set(1),
+            created_at: Set(now.0),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+
+    /// Reads entries, oldest first.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn entries(&self, filter: &EntryFilter) -> Result<Vec<EntryRow>> {
+        let EntryFilter { principal, role, organization, realm_wide } = filter;
+        let which = Condition::all()
+            .add(entries::Column::RealmId.eq(self.realm.0))
+            .add_option(principal.map(|id| entries::Column::PrincipalId.eq(id.0)))
+            .add_option(role.map(|id| entries::Column::RoleId.eq(id.0)))
+            .add_option(organization.map(|id| entries::Column::OrganizationId.eq(id.0)))
+            .add_option(realm_wide.then(|| entries::Column::OrganizationId.is_null()));
+        let rows = entries::Entity::find().filter(which).order_by_asc(entries::Column::Id).all(self.conn).await?;
+        rows.into_iter().map(entry).collect()
+    }
+
+    /// The entry of that id.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn entry(&self, id: EntryId) -> Result<Option<EntryRow>> {
+        let row =
+            entries::Entity::find_by_id(id.0).filter(entries::Column::RealmId.eq(self.realm.0)).one(self.conn).await?;
+        row.map(entry).transpose()
+    }
+
+    /// Who holds an entry in the organization or realm-wide, each once.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn holders_in(&self, organization: Option<OrganizationId>) -> Result<Vec<PrincipalId>> {
+        let scope = Condition::any()
+            .add(entries::Column::OrganizationId.is_null())
+            .add_option(organization.map(|id| entries::Column::OrganizationId.eq(id.0)));
+        let ids: Vec<uuid::Uuid> = entries::Entity::find()
+            .select_only()
+            .column(entries::Column::PrincipalId)
+            .distinct()
+            .filter(entries::Column::RealmId.eq(self.realm.0))
+            .filter(scope)
+            .order_by_asc(entries::Column::PrincipalId)
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        Ok(ids.into_iter().map(PrincipalId).collect())
+    }
+
+    /// Makes an entry.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn insert_entry(&self, new: &EntryRow) -> Result<()> {
+        let EntryRow { principal, entry, assigned_by, assigned_at, source } = new;
+        let (role_id, pattern, reach) = match &entry.confers {
+            Confers::Role(role) => (Some(role.0), None, None),
+            Confers::Grant { pattern, reach } => (None, Some(pattern.to_string()), Some(word(*reach)?)),
+        };
+        let row = entries::ActiveModel {
+            id: Set(entry.id.0),
+            realm_id: Set(self.realm.0),
+            principal_id: Set(principal.0),
+            role_id: Set(role_id),
+            pattern: Set(pattern),
+            reach: Set(reach),
+            organization_id: Set(entry.scope.organization().map(|id| id.0)),
+            resource_type: Set(entry.resource.as_ref().map(|resource| resource.kind.clone())),
+            resource_id: Set(entry.resource.as_ref().map(|resource| resource.id.clone())),
+            not_before: Set(entry.window.not_before().map(|at| at.0)),
+            expires_at: Set(entry.window.expires_at().map(|at| at.0)),
+            source: Set(source.clone()),
+            created_at: Set(assigned_at.0),
+            created_by: Set(assigned_by.map(|by| by.0)),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn delete_entry(&self, id: EntryId) -> Result<()> {
+        entries::Entity::delete_many()
+            .filter(entries::Column::RealmId.eq(self.realm.0))
+            .filter(entries::Column::Id.eq(id.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+}
+
+fn permission(row: permissions::Model) -> Result<Permission> {
+    let permissions::Model { realm_id: _, name, title, section, protected, retired_at } = row;
+    Ok(Permission {
+        name: PermissionName::parse(&name).map_err(|_| corrupt("permission name"))?,
+        title,
+        section,
+        protected,
+        retired: retired_at.is_some(),
+    })
+}
+
+fn entry(row: entries::Model) -> Result<EntryRow> {
+    let confers = match (row.role_id, row.pattern, row.reach) {
+        (Some(role), _, _) => Confers::Role(RoleId(role)),
+        (None, Some(pattern), Some(reach)) => grant(&pattern, &reach)?,
+        _ => return Err(corrupt("entry")),
+    };
+    let entry = Entry {
+        id: EntryId(row.id),
+        confers,
+        scope: row.organization_id.map_or(Scope::Realm, |id| Scope::Organization(OrganizationId(id))),
+        resource: row.resource_type.zip(row.resource_id).map(|(kind, id)| Box::new(Resource { kind, id })),
+        window: Window::new(row.not_before.map(Timestamp), row.expires_at.map(Timestamp)),
+    };
+    Ok(EntryRow {
+        principal: PrincipalId(row.principal_id),
+        entry,
+        assigned_by: row.created_by.map(PrincipalId),
+        assigned_at: Timestamp(row.created_at),
+        source: row.source,
+    })
+}
+
+/// A grant as its columns hold it.
+pub(in crate::store) fn grant(pattern: &str, reach: &str) -> Result<Confers> {
+    let pattern = Pattern::parse(pattern).map_err(|_| corrupt("pattern"))?;
+    let reach: Reach = variant(reach, "reach")?;
+    Ok(Confers::Grant { pattern, reach })
+}

@@ -1,0 +1,176 @@
+//! The record: SeaORM on SQLite and PostgreSQL, one set of queries for both.
+//!
+//! [`Store`] opens and begins; [`Rows`] asks about one realm and can't ask about another; [`Tx`] is one change with its
+//! consequences. Only `app` and `tasks` call in here; nothing of SeaORM leaves.
+
+mod access;
+mod audit;
+mod change;
+mod entity;
+mod error;
+mod idempotency;
+mod organization;
+mod outbox;
+mod realm;
+mod rows;
+mod service_account;
+mod session;
+mod snapshot;
+mod unit_of_work;
+mod user;
+
+use std::path::Path;
+use std::time::Duration;
+
+use migrations::{Migrator, MigratorTrait};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+
+pub use access::{EntryFilter, EntryRow};
+pub use audit::AuditFilter;
+pub use error::{Constraint, Error, Result};
+pub use idempotency::Answer;
+pub use outbox::{Due, Letter};
+pub use rows::Rows;
+pub use session::{CodeRow, SessionRow};
+pub use unit_of_work::{Lock, Tx};
+pub use user::{Credentials, NewUser, UserFilter};
+
+/// A connection that sat idle for longer is pinged before it is used; others are not, so that a miss costs one trip.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// How long a call waits for a connection before it is told that the database is unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long SQLite waits for another connection of this process.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the record is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location<'a> {
+    /// A SQLite file, made if it is missing. Its folder must be there.
+    Sqlite(&'a Path),
+    /// A `postgres://` URL, which may hold a password.
+    Postgres(&'a str),
+}
+
+/// Whether the schema is the one that this binary was built with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schema {
+    Current,
+    /// So many changes are missing: run `migrate`.
+    Behind(usize),
+    /// So many changes are there that this binary does not know.
+    Ahead(usize),
+}
+
+/// The two pools of the record. On SQLite the writing one has a single connection; on PostgreSQL both are the same.
+#[derive(Clone, Debug)]
+pub struct Store {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+}
+
+impl Store {
+    /// Opens the record without touching its schema.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can't be reached.
+    pub async fn open(location: Location<'_>, connections: u32) -> Result<Self> {
+        match location {
+            Location::Sqlite(file) => {
+                let write = Database::connect(sqlite(file, 1, false)).await?;
+                let read = Database::connect(sqlite(file, connections, true)).await?;
+                Ok(Self { write, read })
+            }
+            Location::Postgres(url) => {
+                let both = Database::connect(postgres(url, connections)).await?;
+                Ok(Self { write: both.clone(), read: both })
+            }
+        }
+    }
+
+    /// Whether other processes may write to the same record.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.backend() == DbBackend::Postgres
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// Whatever a change of the schema runs into.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(Migrator::up(&self.write, None).await?)
+    }
+
+    /// Takes every change of the schema back. Everything in the record is lost.
+    ///
+    /// # Errors
+    /// Whatever a change of the schema runs into.
+    pub async fn unmigrate(&self) -> Result<()> {
+        Ok(Migrator::down(&self.write, None).await?)
+    }
+
+    /// Compares the schema with the one that this binary was built with.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the record can't be asked.
+    pub async fn schema(&self) -> Result<Schema> {
+        let known = Migrator::migrations().len();
+        let applied = Migrator::get_migration_models(&self.write).await.map(|rows| rows.len());
+        Ok(match applied {
+            Ok(applied) if applied > known => Schema::Ahead(applied - known),
+            Ok(applied) if applied < known => Schema::Behind(known - applied),
+            Ok(_) => Schema::Current,
+            Err(sea_orm::DbErr::Conn(error)) => return Err(sea_orm::DbErr::Conn(error).into()),
+            Err(_) => Schema::Behind(known),
+        })
+    }
+
+    /// Closes both pools; what runs still finishes.
+    pub async fn close(&self) {
+        for pool in [&self.write, &self.read] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::debug!(%error, "closing a database pool failed");
+            }
+        }
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+}
+
+fn sqlite(file: &Path, connections: u32, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite://");
+    let file = file.to_owned();
+    options.map_sqlx_sqlite_opts(move |_| {
+        SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(!read_only)
+            .read_only(read_only)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged change survives a crash of the machine, not only of the process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+    });
+    common(&mut options, connections);
+    options
+}
+
+fn postgres(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.set_application_name("countersign");
+    common(&mut options, connections);
+    options
+}
+
+fn common(options: &mut ConnectOptions, connections: u32) {
+    options
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
+        .sqlx_logging(false)
+        // SQL text does not belong in an identity service's traces.
+        .record_stmt_in_spans(false);
+}

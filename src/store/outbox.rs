@@ -1,0 +1,164 @@
+//! Outgoing mails: written with what they report, delivered afterwards, kept as the log of what was delivered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sea_orm::sea_query::{LockBehavior, LockType};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+use super::entity::outbox;
+use super::error::{Result, corrupt};
+use super::rows::{Rows, document, is_postgres, read};
+use super::{CodeRow, Store};
+use crate::domain::ids::{CodeId, MessageId, RealmId, UserId};
+use crate::domain::message::{Mail, Template};
+use crate::domain::time::Timestamp;
+
+/// A mail that is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Due {
+    pub id: MessageId,
+    pub realm: RealmId,
+    pub mail: Mail,
+    pub created_at: Timestamp,
+    /// How often it was tried before.
+    pub attempts: i32,
+}
+
+/// What became of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Letter {
+    Delivered,
+    /// Try again at that instant.
+    Retry(Timestamp, String),
+    /// Nobody tries again by itself.
+    Dead(String),
+}
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// Puts a mail into the outbox, due at once.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn enqueue(&self, id: MessageId, mail: &Mail, now: Timestamp) -> Result<()> {
+        let row = outbox::ActiveModel {
+            id: Set(id.0),
+            realm_id: Set(self.realm.0),
+            template: Set(mail.template.name().to_owned()),
+            recipient: Set(mail.to.clone()),
+            user_id: Set(mail.user.map(|user| user.0)),
+            code_id: Set(mail.code.map(|code| code.0)),
+            parameters: Set(document(&mail.parameters)?),
+            created_at: Set(now.0),
+            next_attempt_at: Set(Some(now.0)),
+            attempts: Set(0),
+            delivered_at: Set(None),
+            last_error: Set(None),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Takes due mails for this process alone, for as long as `lease`: whoever dies with one leaves it to the next.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn claim_mails(&self, now: Timestamp, lease: Duration, limit: u64) -> Result<Vec<Due>> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        #[expect(clippy::disallowed_methods, reason = "a claim changes no decision and belongs to no realm")]
+        let tx = self.write.begin_with_options(options).await?;
+        let mut due = outbox::Entity::find()
+            .filter(outbox::Column::NextAttemptAt.lte(now.0))
+            .order_by_asc(outbox::Column::NextAttemptAt)
+            .limit(limit);
+        if is_postgres(&tx) {
+            due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        }
+        let rows = due.all(&tx).await?;
+        if !rows.is_empty() {
+            outbox::Entity::update_many()
+                .col_expr(outbox::Column::NextAttemptAt, Some(now.after(lease).0).into())
+                .filter(outbox::Column::Id.is_in(rows.iter().map(|row| row.id)))
+                .exec(&tx)
+                .await?;
+        }
+        tx.commit().await?;
+        rows.into_iter().map(mail).collect()
+    }
+
+    /// Writes down what became of an attempt.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn settle_mail(&self, id: MessageId, letter: Letter, now: Timestamp) -> Result<()> {
+        use sea_orm::sea_query::ExprTrait;
+        let (next, delivered, error) = match letter {
+            Letter::Delivered => (None, Some(now.0), None),
+            Letter::Retry(at, error) => (Some(at.0), None, Some(error)),
+            Letter::Dead(error) => (None, None, Some(error)),
+        };
+        outbox::Entity::update_many()
+            .col_expr(outbox::Column::NextAttemptAt, next.into())
+            .col_expr(outbox::Column::DeliveredAt, delivered.into())
+            .col_expr(outbox::Column::LastError, error.into())
+            .col_expr(outbox::Column::Attempts, sea_orm::sea_query::Expr::col(outbox::Column::Attempts).add(1))
+            .filter(outbox::Column::Id.eq(id.0))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// How many mails wait to be delivered.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn mails_waiting(&self) -> Result<u64> {
+        Ok(outbox::Entity::find().filter(outbox::Column::NextAttemptAt.is_not_null()).count(&self.read).await?)
+    }
+
+    /// The code that a mail carries.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn code_of(&self, realm: RealmId, code: CodeId) -> Result<Option<CodeRow>> {
+        self.rows(realm).code(code).await
+    }
+}
+
+fn mail(row: outbox::Model) -> Result<Due> {
+    let outbox::Model {
+        id,
+        realm_id,
+        template,
+        recipient,
+        user_id,
+        code_id,
+        parameters,
+        created_at,
+        next_attempt_at: _,
+        attempts,
+        delivered_at: _,
+        last_error: _,
+    } = row;
+    Ok(Due {
+        id: MessageId(id),
+        realm: RealmId(realm_id),
+        mail: Mail {
+            template: Template::parse(&template).ok_or_else(|| corrupt("template"))?,
+            to: recipient,
+            user: user_id.map(UserId),
+            code: code_id.map(CodeId),
+            parameters: read::<BTreeMap<_, _>>(&parameters, "mail parameters")?,
+        },
+        created_at: Timestamp(created_at),
+        attempts,
+    })
+}

@@ -1,0 +1,186 @@
+//! Realms, their signing keys, and the two facts of the whole record: the root key's check value and the first start.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    sea_query::OnConflict,
+};
+
+use super::entity::{meta, realms, signing_keys};
+use super::error::{Error, Result};
+use super::rows::{Rows, document, read};
+use super::{Constraint, Store, Tx};
+use crate::domain::ids::{Mark, RealmId, Revision, SigningKeyId};
+use crate::domain::realm::{Position, Realm, SigningKeyRow};
+use crate::domain::time::Timestamp;
+
+impl Store {
+    /// The realm of that id, the platform's among them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn realm(&self, id: RealmId) -> Result<Option<Realm>> {
+        realms::Entity::find_by_id(id.0).one(&self.read).await?.map(realm).transpose()
+    }
+
+    /// The realm of that name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn realm_named(&self, name: &str) -> Result<Option<Realm>> {
+        realms::Entity::find().filter(realms::Column::Name.eq(name)).one(&self.read).await?.map(realm).transpose()
+    }
+
+    /// Every realm, the platform's among them, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn realms(&self) -> Result<Vec<Realm>> {
+        realms::Entity::find().order_by_asc(realms::Column::Id).all(&self.read).await?.into_iter().map(realm).collect()
+    }
+
+    /// Keeps a fact of the whole record, unless it is kept already; answers what is kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn keep_once(&self, name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
+        let row = meta::ActiveModel { name: Set(name.to_owned()), value: Set(value.clone()) };
+        let keep = OnConflict::column(meta::Column::Name).do_nothing().to_owned();
+        meta::Entity::insert(row).on_conflict(keep).exec_without_returning(&self.write).await?;
+        let kept = meta::Entity::find_by_id(name.to_owned()).one(&self.write).await?;
+        Ok(kept.map_or(value, |row| row.value))
+    }
+
+    /// Makes the first realm of the record, the platform's. At most one process ever succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn insert_first_realm(&self, first: &Realm) -> Result<bool> {
+        match row(first)?.insert(&self.write).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(Error::Conflict(Constraint::RealmName)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Tx {
+    /// Makes a realm, within a change of the platform's realm.
+    ///
+    /// # Errors
+    /// [`Constraint::RealmName`] if the name is taken.
+    pub async fn insert_realm(&self, new: &Realm) -> Result<()> {
+        row(new)?.insert(self.rows().conn).await?;
+        Ok(())
+    }
+}
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// The realm itself.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn realm(&self) -> Result<Option<Realm>> {
+        realms::Entity::find_by_id(self.realm.0).one(self.conn).await?.map(realm).transpose()
+    }
+
+    /// Writes title, state and policy; the revision is the transaction's business.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn update_realm(&self, to: &Realm) -> Result<()> {
+        realms::Entity::update_many()
+            .col_expr(realms::Column::Title, to.title.clone().into())
+            .col_expr(realms::Column::Suspended, to.suspended.into())
+            .col_expr(realms::Column::Policy, document(&to.policy)?.into())
+            .col_expr(realms::Column::Version, to.version.into())
+            .filter(realms::Column::Id.eq(self.realm.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// The realm's signing keys, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>> {
+        let rows = signing_keys::Entity::find()
+            .filter(signing_keys::Column::RealmId.eq(self.realm.0))
+            .order_by_asc(signing_keys::Column::Id)
+            .all(self.conn)
+            .await?;
+        Ok(rows.into_iter().map(signing_key).collect())
+    }
+
+    /// Keeps a new signing key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn insert_signing_key(&self, key: &SigningKeyRow) -> Result<()> {
+        let row = signing_keys::ActiveModel {
+            id: Set(key.id.0),
+            realm_id: Set(self.realm.0),
+            public_key: Set(key.public_key.clone()),
+            sealed_key: Set(key.sealed_key.clone()),
+            created_at: Set(key.created_at.0),
+            retired_at: Set(key.retired_at.map(|at| at.0)),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+}
+
+fn realm(row: realms::Model) -> Result<Realm> {
+    let realms::Model {
+        id,
+        name,
+        title,
+        platform,
+        suspended,
+        policy,
+        revision,
+        mark,
+        catalogue_revision,
+        version,
+        created_at,
+    } = row;
+    Ok(Realm {
+        id: RealmId(id),
+        name,
+        title,
+        platform,
+        suspended,
+        policy: read(&policy, "policy")?,
+        position: Position { revision: Revision(revision), mark: Mark(mark) },
+        catalogue_revision: Revision(catalogue_revision),
+        version,
+        created_at: Timestamp(created_at),
+    })
+}
+
+fn row(realm: &Realm) -> Result<realms::ActiveModel> {
+    Ok(realms::ActiveModel {
+        id: Set(realm.id.0),
+        name: Set(realm.name.clone()),
+        title: Set(realm.title.clone()),
+        platform: Set(realm.platform),
+        suspended: Set(realm.suspended),
+        policy: Set(document(&realm.policy)?),
+        revision: Set(realm.position.revision.0),
+        mark: Set(realm.position.mark.0),
+        catalogue_revision: Set(realm.catalogue_revision.0),
+        version: Set(realm.version),
+        created_at: Set(realm.created_at.0),
+    })
+}
+
+fn signing_key(row: signing_keys::Model) -> SigningKeyRow {
+    let signing_keys::Model { id, realm_id: _, public_key, sealed_key, created_at, retired_at } = row;
+    SigningKeyRow {
+        id: SigningKeyId(id),
+        public_key,
+        sealed_key,
+        created_at: Timestamp(created_at),
+        retired_at: retired_at.map(Timestamp),
+    }
+}

@@ -1,0 +1,201 @@
+//! Service accounts and their API keys.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+};
+
+use super::Store;
+use super::entity::{api_keys, realms, service_accounts};
+use super::error::{Result, corrupt};
+use super::rows::Rows;
+use crate::domain::change::Loaded;
+use crate::domain::ids::{ApiKeyId, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
+use crate::domain::service_account::{ApiKey, Credential, ServiceAccount};
+use crate::domain::time::Timestamp;
+
+impl Store {
+    /// Whom the API key of that hash stands for; `None` if it is unknown or revoked. One statement, in any realm: a
+    /// credential names its realm and not the other way round.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn credential(&self, secret_hash: &[u8; 32]) -> Result<Option<Loaded<Credential>>> {
+        let row: Option<(uuid::Uuid, uuid::Uuid, Option<i64>, bool, i64)> = api_keys::Entity::find()
+            .select_only()
+            .column(api_keys::Column::RealmId)
+            .column(api_keys::Column::ServiceAccountId)
+            .column(api_keys::Column::ExpiresAt)
+            .column(realms::Column::Platform)
+            .column(realms::Column::Revision)
+            .join(
+                sea_orm::JoinType::InnerJoin,
+                api_keys::Entity::belongs_to(realms::Entity)
+                    .from(api_keys::Column::RealmId)
+                    .to(realms::Column::Id)
+                    .into(),
+            )
+            .filter(api_keys::Column::SecretHash.eq(secret_hash.to_vec()))
+            .filter(api_keys::Column::RevokedAt.is_null())
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        Ok(row.map(|(realm, account, expires_at, platform, revision)| {
+            let credential = Credential {
+                realm: RealmId(realm),
+                platform,
+                service_account: ServiceAccountId(account),
+                expires_at: expires_at.map(Timestamp),
+            };
+            Loaded { as_of: Revision(revision), value: Some(credential) }
+        }))
+    }
+}
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// The service account of that id.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccount>> {
+        self.service_account_where(service_accounts::Column::Id.eq(id.0)).await
+    }
+
+    /// The service account of that name.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn service_account_named(&self, name: &str) -> Result<Option<ServiceAccount>> {
+        self.service_account_where(service_accounts::Column::Name.eq(name)).await
+    }
+
+    /// Makes a service account.
+    ///
+    /// # Errors
+    /// [`super::Constraint::ServiceAccountName`] and [`super::Constraint::SpiffeId`] if those are taken.
+    pub async fn insert_service_account(&self, account: &ServiceAccount) -> Result<()> {
+        let row = service_accounts::ActiveModel {
+            id: Set(account.id.0),
+            realm_id: Set(self.realm.0),
+            organization_id: Set(account.organization.map(|id| id.0)),
+            name: Set(account.name.clone()),
+            title: Set(account.title.clone()),
+            spiffe_id: Set(account.spiffe_id.clone()),
+            disabled_at: Set(account.disabled_at.map(|at| at.0)),
+            created_at: Set(account.created_at.0),
+            created_by: Set(account.created_by.map(|by| by.0)),
+            version: Set(account.version),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+
+    /// The API key of that id.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        let row = api_keys::Entity::find_by_id(id.0)
+            .filter(api_keys::Column::RealmId.eq(self.realm.0))
+            .one(self.conn)
+            .await?;
+        row.map(api_key).transpose()
+    }
+
+    /// Keeps a new API key; its secret is not among what is kept.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn insert_api_key(&self, key: &ApiKey) -> Result<()> {
+        let row = api_keys::ActiveModel {
+            id: Set(key.id.0),
+            realm_id: Set(self.realm.0),
+            service_account_id: Set(key.service_account.0),
+            secret_hash: Set(key.secret_hash.to_vec()),
+            title: Set(key.title.clone()),
+            created_at: Set(key.created_at.0),
+            created_by: Set(key.created_by.map(|by| by.0)),
+            expires_at: Set(key.expires_at.map(|at| at.0)),
+            revoked_at: Set(key.revoked_at.map(|at| at.0)),
+            last_used_at: Set(None),
+        };
+        row.insert(self.conn).await?;
+        Ok(())
+    }
+
+    /// Revokes an API key.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<()> {
+        api_keys::Entity::update_many()
+            .col_expr(api_keys::Column::RevokedAt, Some(now.0).into())
+            .filter(api_keys::Column::RealmId.eq(self.realm.0))
+            .filter(api_keys::Column::Id.eq(id.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn service_account_where(
+        &self,
+        which: impl sea_orm::sea_query::IntoCondition,
+    ) -> Result<Option<ServiceAccount>> {
+        let row = service_accounts::Entity::find()
+            .filter(service_accounts::Column::RealmId.eq(self.realm.0))
+            .filter(which)
+            .one(self.conn)
+            .await?;
+        Ok(row.map(service_account))
+    }
+}
+
+fn service_account(row: service_accounts::Model) -> ServiceAccount {
+    let service_accounts::Model {
+        id,
+        realm_id: _,
+        organization_id,
+        name,
+        title,
+        spiffe_id,
+        disabled_at,
+        created_at,
+        created_by,
+        version,
+    } = row;
+    ServiceAccount {
+        id: ServiceAccountId(id),
+        name,
+        title,
+        organization: organization_id.map(OrganizationId),
+        spiffe_id,
+        disabled_at: disabled_at.map(Timestamp),
+        created_at: Timestamp(created_at),
+        created_by: created_by.map(PrincipalId),
+        version,
+    }
+}
+
+fn api_key(row: api_keys::Model) -> Result<ApiKey> {
+    let api_keys::Model {
+        id,
+        realm_id: _,
+        service_account_id,
+        secret_hash,
+        title,
+        created_at,
+        created_by,
+        expires_at,
+        revoked_at,
+        last_used_at: _,
+    } = row;
+    Ok(ApiKey {
+        id: ApiKeyId(id),
+        service_account: ServiceAccountId(service_account_id),
+        secret_hash: secret_hash.try_into().map_err(|_| corrupt("hash of an API key"))?,
+        title,
+        created_at: Timestamp(created_at),
+        created_by: created_by.map(PrincipalId),
+        expires_at: expires_at.map(Timestamp),
+        revoked_at: revoked_at.map(Timestamp),
+    })
+}

@@ -1,0 +1,222 @@
+//! Loads what decisions are computed from: each snapshot in one statement, with the revision that it was read at.
+
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use super::access::grant;
+use super::error::{Result, corrupt};
+use super::rows::{Attributes, Rows, read, statement, variant};
+use crate::domain::account::{AccountFacts, HoldCause};
+use crate::domain::catalogue::CatalogueSource;
+use crate::domain::change::Loaded;
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, Revision, RoleId, SessionId, UserId};
+use crate::domain::realm::SigningKeyRow;
+use crate::domain::snapshot::{
+    Confers, Entry, Membership, Organization, Principal, PrincipalKind, Resource, Scope, Window,
+};
+use crate::domain::time::Timestamp;
+
+/// The arms of [`Rows::principal`], told apart by their first column.
+const REALM: i64 = 0;
+const USER: i64 = 1;
+const SERVICE_ACCOUNT: i64 = 2;
+const HOLD: i64 = 3;
+const MEMBERSHIP: i64 = 4;
+const ENTRY: i64 = 5;
+const ENDED_SESSION: i64 = 6;
+
+/// One statement, so that all of it is of one revision. $1 = realm, $2 = principal, $3 = since when ended sessions count.
+const PRINCIPAL: &str = "
+SELECT CAST(0 AS bigint) AS part, id AS u1, id AS u2, id AS u3, name AS t1, name AS t2, name AS t3, name AS t4,
+       revision AS n1, CAST(NULL AS bigint) AS n2, CAST(NULL AS bigint) AS n3, CAST(NULL AS bigint) AS n4,
+       CAST(NULL AS bigint) AS n5, CAST(NULL AS bigint) AS n6
+FROM realms WHERE id = $1
+UNION ALL
+SELECT 1, id, manager_id, NULL, approval, NULL, NULL, NULL, verified_at, deleted_at, valid_from, valid_until,
+       session_epoch, CASE WHEN password_must_change THEN 1 ELSE 0 END
+FROM users WHERE id = $2 AND realm_id = $1
+UNION ALL
+SELECT 2, id, organization_id, NULL, name, NULL, NULL, NULL, disabled_at, NULL, NULL, NULL, NULL, NULL
+FROM service_accounts WHERE id = $2 AND realm_id = $1
+UNION ALL
+SELECT 3, user_id, NULL, NULL, cause, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM holds WHERE user_id = $2 AND realm_id = $1
+UNION ALL
+SELECT 4, m.user_id, m.organization_id, NULL, m.state, m.attributes, o.kind, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM memberships m JOIN organizations o ON o.id = m.organization_id WHERE m.user_id = $2 AND m.realm_id = $1
+UNION ALL
+SELECT 5, id, role_id, organization_id, pattern, reach, resource_type, resource_id, not_before, expires_at,
+       NULL, NULL, NULL, NULL
+FROM entries WHERE principal_id = $2 AND realm_id = $1
+UNION ALL
+SELECT 6, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM sessions WHERE user_id = $2 AND realm_id = $1 AND ended_at >= $3";
+
+const ORGANIZATION: &str = "
+SELECT r.revision, o.id, o.kind, o.suspended, o.entitlements
+FROM realms r LEFT JOIN organizations o ON o.realm_id = r.id AND o.id = $2 WHERE r.id = $1";
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// What decisions about a principal are computed from. Sessions that ended before `ended_since` are left out.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn principal(&self, id: PrincipalId, ended_since: Timestamp) -> Result<Loaded<Principal>> {
+        let values = [self.realm.0.into(), id.0.into(), ended_since.0.into()];
+        let rows = self.conn.query_all_raw(statement(self.conn, PRINCIPAL, values)).await?;
+        let mut parts = Parts::default();
+        for row in &rows {
+            parts.take(row)?;
+        }
+        parts.assemble(self.realm, id)
+    }
+
+    /// What decisions about an organization are computed from.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn organization_facts(&self, id: OrganizationId) -> Result<Loaded<Organization>> {
+        let values = [self.realm.0.into(), id.0.into()];
+        let row = self.conn.query_one_raw(statement(self.conn, ORGANIZATION, values)).await?;
+        let row = row.ok_or_else(|| corrupt("realm"))?;
+        let as_of = Revision(row.try_get("", "revision")?);
+        let known: Option<uuid::Uuid> = row.try_get("", "id")?;
+        let value = match known {
+            None => None,
+            Some(id) => Some(Organization {
+                id: OrganizationId(id),
+                realm: self.realm,
+                as_of,
+                kind: row.try_get("", "kind")?,
+                suspended: row.try_get("", "suspended")?,
+                entitlements: read(&row.try_get::<String>("", "entitlements")?, "entitlements")?,
+            }),
+        };
+        Ok(Loaded { as_of, value })
+    }
+
+    /// What a catalogue is compiled from, and the realm's signing keys. Read again until the catalogue stood still meanwhile, which on a locked realm
+    /// is at once.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn catalogue(&self) -> Result<(CatalogueSource, Vec<SigningKeyRow>)> {
+        let mut before = self.realm().await?.ok_or_else(|| corrupt("realm"))?;
+        loop {
+            let (permissions, roles) = (self.permissions().await?, self.roles().await?);
+            let signing_keys = self.signing_keys().await?;
+            let after = self.realm().await?.ok_or_else(|| corrupt("realm"))?;
+            if after.catalogue_revision == before.catalogue_revision {
+                let source = CatalogueSource {
+                    realm: after.id,
+                    realm_name: after.name,
+                    suspended: after.suspended,
+                    as_of: after.position.revision,
+                    policy: Arc::new(after.policy),
+                    permissions,
+                    roles,
+                    exclusions: vec![],
+                };
+                return Ok((source, signing_keys));
+            }
+            before = after;
+        }
+    }
+}
+
+/// What the arms have brought so far.
+#[derive(Default)]
+struct Parts {
+    as_of: Option<Revision>,
+    user: Option<(AccountFacts, Option<UserId>, i64)>,
+    service_account: Option<PrincipalKind>,
+    holds: Vec<HoldCause>,
+    memberships: Vec<Membership>,
+    entries: Vec<Entry>,
+    ended_sessions: Vec<SessionId>,
+}
+
+impl Parts {
+    fn take(&mut self, row: &QueryResult) -> Result<()> {
+        let id: uuid::Uuid = row.try_get("", "u1")?;
+        let second: Option<uuid::Uuid> = row.try_get("", "u2")?;
+        match row.try_get("", "part")? {
+            REALM => self.as_of = Some(Revision(row.try_get("", "n1")?)),
+            USER => self.user = Some((account(row)?, second.map(UserId), row.try_get("", "n5")?)),
+            SERVICE_ACCOUNT => {
+                let disabled = row.try_get::<Option<i64>>("", "n1")?.is_some();
+                let organization = second.map(OrganizationId);
+                self.service_account = Some(PrincipalKind::ServiceAccount { organization, disabled });
+            }
+            HOLD => self.holds.push(variant(&row.try_get::<String>("", "t1")?, "hold")?),
+            MEMBERSHIP => self.memberships.push(Membership {
+                organization: OrganizationId(second.ok_or_else(|| corrupt("membership"))?),
+                kind: row.try_get("", "t3")?,
+                state: variant(&row.try_get::<String>("", "t1")?, "membership")?,
+                attributes: read::<Attributes>(&row.try_get::<String>("", "t2")?, "attributes")?,
+            }),
+            ENTRY => self.entries.push(entry(EntryId(id), second.map(RoleId), row)?),
+            ENDED_SESSION => self.ended_sessions.push(SessionId(id)),
+            _ => return Err(corrupt("part of a principal")),
+        }
+        Ok(())
+    }
+
+    fn assemble(mut self, realm: crate::domain::ids::RealmId, id: PrincipalId) -> Result<Loaded<Principal>> {
+        let as_of = self.as_of.ok_or_else(|| corrupt("realm"))?;
+        self.holds.sort_unstable();
+        self.entries.sort_unstable_by_key(|entry| entry.id);
+        let (kind, manager, session_epoch) = match (self.user, self.service_account) {
+            (Some((facts, manager, epoch)), _) => {
+                (PrincipalKind::User(AccountFacts { holds: self.holds, ..facts }), manager, epoch)
+            }
+            (None, Some(kind)) => (kind, None, 0),
+            (None, None) => return Ok(Loaded { as_of, value: None }),
+        };
+        let value = Principal {
+            id,
+            realm,
+            as_of,
+            kind,
+            memberships: self.memberships,
+            manager,
+            entries: self.entries,
+            session_epoch,
+            ended_sessions: self.ended_sessions,
+        };
+        Ok(Loaded { as_of, value: Some(value) })
+    }
+}
+
+fn account(row: &QueryResult) -> Result<AccountFacts> {
+    Ok(AccountFacts {
+        approval: variant(&row.try_get::<String>("", "t1")?, "approval")?,
+        holds: vec![],
+        email_verified: row.try_get::<Option<i64>>("", "n1")?.is_some(),
+        deleted: row.try_get::<Option<i64>>("", "n2")?.is_some(),
+        valid_from: row.try_get::<Option<i64>>("", "n3")?.map(Timestamp),
+        valid_until: row.try_get::<Option<i64>>("", "n4")?.map(Timestamp),
+        password_must_change: row.try_get::<i64>("", "n6")? != 0,
+    })
+}
+
+fn entry(id: EntryId, role: Option<RoleId>, row: &QueryResult) -> Result<Entry> {
+    let pattern: Option<String> = row.try_get("", "t1")?;
+    let reach: Option<String> = row.try_get("", "t2")?;
+    let confers = match (role, pattern, reach) {
+        (Some(role), _, _) => Confers::Role(role),
+        (None, Some(pattern), Some(reach)) => grant(&pattern, &reach)?,
+        _ => return Err(corrupt("entry")),
+    };
+    let resource: (Option<String>, Option<String>) = (row.try_get("", "t3")?, row.try_get("", "t4")?);
+    let organization: Option<uuid::Uuid> = row.try_get("", "u3")?;
+    let window: (Option<i64>, Option<i64>) = (row.try_get("", "n1")?, row.try_get("", "n2")?);
+    Ok(Entry {
+        id,
+        confers,
+        scope: organization.map_or(Scope::Realm, |id| Scope::Organization(OrganizationId(id))),
+        resource: resource.0.zip(resource.1).map(|(kind, id)| Box::new(Resource { kind, id })),
+        window: Window::new(window.0.map(Timestamp), window.1.map(Timestamp)),
+    })
+}
