@@ -1,5 +1,6 @@
 //! Countersign: who is this, and may they do this?
 
+pub mod app;
 pub mod cache;
 pub mod config;
 pub mod crypto;

@@ -169,6 +169,12 @@ impl<S: Source> Snapshots<S> {
         self.tail.distrust();
     }
 
+    /// The catalogue that is kept of a realm, of whatever revision. For a change, which knows which one it needs.
+    #[must_use]
+    pub fn kept_catalogue(&self, realm: RealmId) -> Option<Arc<RealmCatalogue<S::Extra>>> {
+        self.known(realm).and_then(|realm| realm.catalogue())
+    }
+
     fn known(&self, realm: RealmId) -> Option<Arc<RealmCache<S::Extra>>> {
         self.realms.read().get(&realm).cloned()
     }

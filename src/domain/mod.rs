@@ -9,6 +9,7 @@ pub mod decision;
 pub mod email;
 pub mod event;
 pub mod explain;
+pub mod handle;
 pub mod ids;
 pub mod message;
 pub mod organization;

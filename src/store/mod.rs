@@ -31,7 +31,7 @@ pub use audit::AuditFilter;
 pub use error::{Constraint, Error, Result};
 pub use idempotency::Answer;
 pub use outbox::{Due, Letter};
-pub use rows::Rows;
+pub use rows::{ReadRows, Rows, TxRows};
 pub use session::{CodeRow, SessionRow};
 pub use unit_of_work::{Lock, Tx};
 pub use user::{Credentials, NewUser, UserFilter};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +17,11 @@ pub struct Rows<'a, C> {
     pub(in crate::store) realm: RealmId,
 }
 
+/// The rows of a realm within a transaction.
+pub type TxRows<'a> = Rows<'a, DatabaseTransaction>;
+/// The rows of a realm as last committed.
+pub type ReadRows<'a> = Rows<'a, DatabaseConnection>;
+
 impl<C> Clone for Rows<'_, C> {
     fn clone(&self) -> Self {
         *self
@@ -28,7 +33,7 @@ impl<C> Copy for Rows<'_, C> {}
 impl Store {
     /// The rows of a realm, as last committed.
     #[must_use]
-    pub fn rows(&self, realm: RealmId) -> Rows<'_, DatabaseConnection> {
+    pub fn rows(&self, realm: RealmId) -> ReadRows<'_> {
         Rows { conn: &self.read, realm }
     }
 }

@@ -1,0 +1,128 @@
+//! Who is this? API keys and access tokens, looked up in the cache.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use super::error::{Error, Result};
+use super::{App, RealmKeys, Reason};
+use crate::crypto::access_token::{self, AccessClaims, Expectations};
+use crate::crypto::api_key::{self, ApiKey};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::{PrincipalId, RealmId, SessionId};
+use crate::domain::snapshot::Principal;
+use crate::domain::time::Timestamp;
+
+/// Access tokens whose signature was found good are remembered, so that it is checked once.
+const TOKENS_REMEMBERED: usize = 100_000;
+
+/// A credential as it came with the call.
+#[derive(Debug)]
+pub enum Presented<'a> {
+    Nothing,
+    /// What stood behind `Bearer `.
+    Bearer(&'a str),
+}
+
+/// Whom a credential stands for. Whether it still holds is the snapshot's business: see [`Caller::still_holds`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    pub realm: RealmId,
+    pub principal: PrincipalId,
+    pub platform: bool,
+    /// The session and its epoch, for a person's access token.
+    pub session: Option<(SessionId, i64)>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Caller {
+    /// Whether the principal's snapshot still lets this credential stand for it.
+    #[must_use]
+    pub fn still_holds(&self, principal: &Principal) -> bool {
+        self.session.is_none_or(|(session, epoch)| {
+            epoch == principal.session_epoch && !principal.ended_sessions.contains(&session)
+        })
+    }
+}
+
+/// Verified tokens by their hash.
+#[derive(Debug)]
+pub(super) struct Remembered(Cache<[u8; 32], Arc<Caller>>);
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self(Cache::new(TOKENS_REMEMBERED))
+    }
+}
+
+impl App {
+    /// Says whom a bearer credential stands for.
+    ///
+    /// # Errors
+    /// CREDENTIAL_INVALID, whatever is wrong with it; UNAVAILABLE if that can't be known.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Arc<Caller>> {
+        let now = self.clock.now();
+        let caller = if bearer.starts_with(api_key::PREFIX) {
+            self.api_key(bearer).await?.map(Arc::new)
+        } else {
+            self.access_token(bearer, now).await?
+        };
+        caller.filter(|caller| caller.expires_at.is_none_or(|at| now < at)).ok_or_else(invalid)
+    }
+
+    /// Says whom an access token stands for; `None` if it is not one of ours, or was changed, or is too old.
+    ///
+    /// # Errors
+    /// UNAVAILABLE if the realm's keys can't be had.
+    pub async fn access_token(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Caller>>> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(known) = self.credentials.0.get(&digest) {
+            return Ok(Some(known).filter(|known| known.expires_at.is_none_or(|at| now < at)));
+        }
+        let Ok(unverified) = access_token::unverified(token) else { return Ok(None) };
+        let Some(view) = self.snapshots.view(unverified.realm, crate::cache::Freshness::Latest).await? else {
+            return Ok(None);
+        };
+        let realm = view.realm();
+        let Some(claims) = verify(token, &realm.catalogue, &realm.extra, now) else { return Ok(None) };
+        let caller = Arc::new(Caller {
+            realm: claims.realm,
+            principal: claims.sub,
+            platform: false,
+            session: Some((claims.sid, claims.epoch)),
+            expires_at: Some(claims.exp),
+        });
+        self.credentials.0.insert(digest, Arc::clone(&caller));
+        Ok(Some(caller))
+    }
+
+    async fn api_key(&self, text: &str) -> Result<Option<Caller>> {
+        let Some(key) = ApiKey::parse(text) else { return Ok(None) };
+        let credential = self.snapshots.credential(key.hash()).await?;
+        Ok(credential.map(|credential| Caller {
+            realm: credential.realm,
+            principal: credential.service_account.into(),
+            platform: credential.platform,
+            session: None,
+            expires_at: credential.expires_at,
+        }))
+    }
+}
+
+fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: Timestamp) -> Option<AccessClaims> {
+    let key = |kid| keys.keys.iter().find(|key| key.signing.kid() == kid).map(|key| key.verifying.clone());
+    let iss = issuer(catalogue);
+    let expectations = Expectations { iss: &iss, aud: &catalogue.policy.audience, realm: catalogue.realm, now };
+    access_token::verify(token, key, &expectations).ok()
+}
+
+/// The `iss` of a realm's tokens.
+#[must_use]
+pub(crate) fn issuer(catalogue: &Catalogue) -> String {
+    format!("{}/realms/{}", catalogue.policy.base_url.trim_end_matches('/'), catalogue.realm_name)
+}
+
+fn invalid() -> Error {
+    Error::refused(Reason::CredentialInvalid, "the credential is unknown, expired, revoked or malformed")
+}

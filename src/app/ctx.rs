@@ -1,0 +1,63 @@
+//! Who calls, in which realm, when, and what came with the call.
+
+use crate::domain::ids::{PrincipalId, RealmId, SessionId};
+use crate::domain::time::Timestamp;
+
+/// Who performs a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Actor {
+    /// A public call without a credential.
+    Anonymous,
+    /// A user or service account of the realm.
+    Principal { id: PrincipalId, session: Option<SessionId> },
+    /// A platform account, working in the realm that it named.
+    Platform { id: PrincipalId },
+}
+
+impl Actor {
+    /// The principal, if there is one.
+    #[must_use]
+    pub fn id(self) -> Option<PrincipalId> {
+        match self {
+            Self::Anonymous => None,
+            Self::Principal { id, .. } | Self::Platform { id } => Some(id),
+        }
+    }
+}
+
+/// Makes a call safe to repeat.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Repeat {
+    pub request_id: String,
+    /// A digest of the request without its id.
+    pub body_digest: [u8; 32],
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    pub realm: RealmId,
+    pub actor: Actor,
+    /// The RPC's name, `ApproveRegistration`.
+    pub rpc: &'static str,
+    pub now: Timestamp,
+    /// When the credential stops to hold, if it does.
+    pub credential_expires_at: Option<Timestamp>,
+    /// The address that the call came from.
+    pub peer: Option<String>,
+    /// Names this call in logs and errors.
+    pub request_id: String,
+    pub trace_id: Option<String>,
+    pub repeat: Option<Repeat>,
+}
+
+impl Ctx {
+    /// The acting principal of a call that is not public.
+    ///
+    /// # Errors
+    /// CREDENTIAL_MISSING.
+    pub fn actor_id(&self) -> super::Result<PrincipalId> {
+        let missing = || super::Error::refused(super::Reason::CredentialMissing, "a credential is required");
+        self.actor.id().ok_or_else(missing)
+    }
+}

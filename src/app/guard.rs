@@ -1,0 +1,292 @@
+//! May they? Asked about the very target, on facts of one revision, in the order in which refusals are told.
+//!
+//! A target that the caller can't read is not found; one that the caller reads but does not reach is denied, with the
+//! nearest miss. The same guard serves readers (facts of a view) and writers (facts of the locked revision).
+
+use smallvec::SmallVec;
+
+use super::error::{Error, Result};
+use super::facts::{Basket, Facts, decide, managers_of, reserved};
+use super::reason::Reason;
+use crate::cache::Subject;
+use crate::domain::containment::{Conferral, contained, holds_pattern, reserved_strong, role_contained};
+use crate::domain::decision::{Question, in_team};
+use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
+use crate::domain::ids::{OrganizationId, PrincipalId};
+use crate::domain::permission::{Pattern, Reach};
+use crate::domain::snapshot::{Confers, MembershipState, Principal, Scope};
+use crate::domain::time::Timestamp;
+
+/// The reserved permissions that guards ask about.
+pub(crate) mod permissions {
+    pub(crate) const READ_USERS: &str = "countersign.users.read";
+    pub(crate) const APPROVE: &str = "countersign.users.approve";
+    pub(crate) const SUSPEND: &str = "countersign.users.suspend";
+    pub(crate) const SET_MANAGER: &str = "countersign.users.set_manager";
+    pub(crate) const CREATE_ORGANIZATION: &str = "countersign.organizations.create";
+    pub(crate) const READ_ORGANIZATIONS: &str = "countersign.organizations.read";
+    pub(crate) const IDENTIFY: &str = "countersign.organizations.identify";
+    pub(crate) const ADD_MEMBERS: &str = "countersign.organizations.add_members";
+    pub(crate) const ASSIGN: &str = "countersign.roles.assign";
+    pub(crate) const ASSIGN_RESTRICTED: &str = "countersign.roles.assign_restricted";
+    pub(crate) const ESCALATE: &str = "countersign.roles.escalate";
+    pub(crate) const GRANT: &str = "countersign.roles.grant";
+    pub(crate) const SHARE: &str = "countersign.access.share";
+    pub(crate) const DEFINE: &str = "countersign.roles.define";
+    pub(crate) const MANAGE_SERVICE_ACCOUNTS: &str = "countersign.service_accounts.manage";
+    pub(crate) const CONFIGURE: &str = "countersign.realm.configure";
+    pub(crate) const READ_AUDIT: &str = "countersign.audit.read";
+    pub(crate) const CHECK: &str = "countersign.access.check";
+    pub(crate) const EXPLAIN: &str = "countersign.access.explain";
+}
+
+/// Decides for one actor.
+pub(crate) struct Guard<'a, F> {
+    pub(crate) facts: &'a F,
+    pub(crate) actor: Subject,
+    pub(crate) now: Timestamp,
+    basket: Basket,
+}
+
+/// Which memberships of a user an action goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Through {
+    /// ACTIVE ones.
+    Active,
+    /// Those that wait or were decided: an approver's business.
+    Undecided,
+}
+
+impl<'a, F: Facts> Guard<'a, F>
+where
+    Error: From<F::Fault>,
+{
+    pub(crate) fn new(facts: &'a F, actor: Subject, now: Timestamp) -> Self {
+        Self { facts, actor, now, basket: Basket::default() }
+    }
+
+    /// Whether the actor holds the permission there, about what that owner owns.
+    pub(crate) async fn allows(
+        &mut self,
+        permission: &str,
+        organization: Option<OrganizationId>,
+        owner: Option<PrincipalId>,
+    ) -> Result<bool> {
+        let permission = reserved(self.facts.catalogue(), permission)?;
+        let question = Question { permission, organization, owner, resource: None };
+        Ok(decide(self.facts, &mut self.basket, &self.actor, &question, self.now).await?.is_allowed())
+    }
+
+    /// As [`Guard::allows`], with the refusal that names the nearest miss.
+    pub(crate) async fn require(
+        &mut self,
+        permission: &str,
+        organization: Option<OrganizationId>,
+        owner: Option<PrincipalId>,
+    ) -> Result<()> {
+        if self.allows(permission, organization, owner).await? {
+            return Ok(());
+        }
+        let id = reserved(self.facts.catalogue(), permission)?;
+        let question = Question { permission: id, organization, owner, resource: None };
+        let world = self.basket.world(self.facts.catalogue(), &self.actor, owner);
+        Err(denied(permission, &explain(&world, &question, self.now)))
+    }
+
+    /// Whether the actor may read this user: themself, a member of an organization in which it reads users, or one who
+    /// waits where it approves.
+    pub(crate) async fn reads_user(&mut self, target: &Principal) -> Result<bool> {
+        if target.id == self.actor.principal().id {
+            return Ok(true);
+        }
+        Ok(self.allows_in_one(permissions::READ_USERS, target, Through::Active).await?
+            || self.allows_in_one(permissions::APPROVE, target, Through::Undecided).await?)
+    }
+
+    /// Whether the actor holds the permission over this user in one of its organizations, or realm-wide.
+    pub(crate) async fn allows_in_one(
+        &mut self,
+        permission: &str,
+        target: &Principal,
+        through: Through,
+    ) -> Result<bool> {
+        for organization in organizations(target, through) {
+            if self.allows(permission, Some(organization), Some(target.id)).await? {
+                return Ok(true);
+            }
+        }
+        self.allows(permission, None, Some(target.id)).await
+    }
+
+    /// Requires the permission over this user's account: in every organization where it is an ACTIVE member, or
+    /// realm-wide.
+    pub(crate) async fn require_over_account(&mut self, permission: &str, target: &Principal) -> Result<()> {
+        if self.allows(permission, None, Some(target.id)).await? {
+            return Ok(());
+        }
+        let memberships = organizations(target, Through::Active);
+        if memberships.is_empty() {
+            return self.require(permission, None, Some(target.id)).await;
+        }
+        for organization in memberships {
+            self.require(permission, Some(organization), Some(target.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody is in the actor's team.
+    pub(crate) async fn leads(&self, somebody: PrincipalId) -> Result<bool> {
+        let managers = managers_of(self.facts, somebody).await?;
+        Ok(in_team(self.actor.principal().id, &managers, self.facts.catalogue().policy.team))
+    }
+
+    /// Rule 3: nobody gives what they do not have. `stated_owner` is whose resource it is, as the caller says.
+    pub(crate) async fn require_contained(
+        &mut self,
+        confers: &Confers,
+        scope: Scope,
+        on_resource: bool,
+        stated_owner: Option<PrincipalId>,
+        receiver: PrincipalId,
+    ) -> Result<()> {
+        if self.allows(permissions::ESCALATE, scope.organization(), None).await? {
+            return Ok(());
+        }
+        let in_team = self.leads(receiver).await?;
+        // Gathers the owner's managers, should the actor be one that shares.
+        self.allows(permissions::SHARE, scope.organization(), stated_owner).await?;
+        let conferral = Conferral { scope, on_resource, stated_owner, in_team };
+        let world = self.basket.world(self.facts.catalogue(), &self.actor, stated_owner);
+        let outcome = match confers {
+            Confers::Role(role) => role_contained(&world, *role, &conferral, self.now),
+            Confers::Grant { pattern, reach } => contained(&world, (pattern, *reach), &conferral, self.now),
+        };
+        outcome.map_err(|lacking| {
+            let facts =
+                vec![("pattern", lacking.pattern.to_string()), ("reach", reach_name(lacking.reach).to_owned())];
+            Error::refused_with(Reason::NotContained, lacking.to_string(), facts)
+        })
+    }
+
+    /// Whether the actor holds a covering pattern at ALL in the scope.
+    pub(crate) async fn holds_at_all(&mut self, pattern: &Pattern, scope: Scope) -> Result<bool> {
+        if let Some(organization) = scope.organization() {
+            self.basket.organization(self.facts, organization).await?;
+        }
+        let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
+        Ok(holds_pattern(&world, pattern, Reach::All.into(), scope, self.now))
+    }
+
+    /// Nobody reaches up: acting on somebody who holds something reserved at TEAM or ALL takes as much. `within` limits
+    /// the question to one organization; an account's operations ask everywhere.
+    pub(crate) async fn require_not_reaching_up(
+        &mut self,
+        target: &Principal,
+        within: Option<OrganizationId>,
+    ) -> Result<()> {
+        if self.allows(permissions::ESCALATE, within, None).await? {
+            return Ok(());
+        }
+        let strong: Vec<_> = reserved_strong(self.facts.catalogue(), target, self.now)
+            .filter(|strong| within.is_none() || strong.scope == Scope::Realm || strong.scope.organization() == within)
+            .map(|strong| (strong.pattern.clone(), strong.sufficient(), strong.scope))
+            .collect();
+        for (pattern, sufficient, scope) in strong {
+            if let Some(organization) = scope.organization() {
+                self.basket.organization(self.facts, organization).await?;
+            }
+            let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
+            if !holds_pattern(&world, &pattern, sufficient, scope, self.now) {
+                let message = format!("the target holds {pattern}, which the caller does not");
+                return Err(Error::refused_with(
+                    Reason::ReachesUp,
+                    message,
+                    vec![("pattern", pattern.to_string())],
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The organizations that an action on a user goes through.
+pub(crate) fn organizations(target: &Principal, through: Through) -> SmallVec<[OrganizationId; 4]> {
+    let wanted = |state: MembershipState| match through {
+        Through::Active => state == MembershipState::Active,
+        Through::Undecided => state != MembershipState::Active,
+    };
+    target.memberships.iter().filter(|held| wanted(held.state)).map(|held| held.organization).collect()
+}
+
+/// Somebody may not act on themself.
+pub(crate) fn not_on_oneself(actor: PrincipalId, target: PrincipalId) -> Result<()> {
+    if actor == target {
+        return Err(Error::refused(Reason::NotOnOneself, "nobody does this to themself"));
+    }
+    Ok(())
+}
+
+/// The refusal of a permission that reaches something else.
+pub(crate) fn denied(permission: &str, explanation: &Explanation) -> Error {
+    if let Explanation::Gates(gates) = explanation
+        && let Some(gate) = gates.first()
+    {
+        return Error::Gated { gate: *gate, words: None };
+    }
+    let (reason, detail) = why(explanation);
+    let mut facts = vec![("permission", permission.to_owned())];
+    if !detail.is_empty() {
+        facts.push(("missing", detail));
+    }
+    Error::refused_with(reason, format!("{permission} does not reach this"), facts)
+}
+
+/// The reason of a denial, and what its entry lacks.
+pub(crate) fn why(explanation: &Explanation) -> (Reason, String) {
+    match explanation {
+        Explanation::Allowed(_) => (Reason::NoSuchEntry, String::new()),
+        Explanation::Gates(gates) => gates.first().map_or((Reason::NoSuchEntry, String::new()), |gate| {
+            let cause = match gate {
+                crate::domain::account::Gate::Suspended(cause) => format!("{cause:?}"),
+                _ => String::new(),
+            };
+            ((*gate).into(), cause)
+        }),
+        Explanation::OrganizationUnknown => (Reason::OrganizationUnknown, String::new()),
+        Explanation::PermissionRetired => (Reason::PermissionRetired, String::new()),
+        Explanation::Misses(misses) => misses.first().map_or((Reason::NoSuchEntry, String::new()), miss_reason),
+    }
+}
+
+/// The reason that a near miss stands for, and what is missing.
+pub(crate) fn miss_reason(miss: &Miss) -> (Reason, String) {
+    match &miss.kind {
+        MissKind::NoSuchEntry => (Reason::NoSuchEntry, String::new()),
+        MissKind::WrongOrganization => (Reason::WrongOrganization, String::new()),
+        MissKind::OutOfReach => (Reason::OutOfReach, String::new()),
+        MissKind::OtherResource => (Reason::OtherResource, String::new()),
+        MissKind::NotConferred(missing) => (Reason::NotConferred, missing_text(missing)),
+        MissKind::NotYet(_) => (Reason::NotYet, String::new()),
+        MissKind::Expired(_) => (Reason::Expired, String::new()),
+        MissKind::OrganizationSuspended => (Reason::OrganizationSuspended, String::new()),
+    }
+}
+
+fn missing_text(missing: &[Missing]) -> String {
+    let one = |missing: &Missing| match missing {
+        Missing::Membership => "membership".to_owned(),
+        Missing::Kind(kinds) => format!("kind:{}", kinds.join("|")),
+        Missing::Entitlement(products) => format!("entitlement:{}", products.join("|")),
+        Missing::Attribute(name) => format!("attribute:{name}"),
+        Missing::Role(role) => format!("role:{role}"),
+    };
+    missing.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn reach_name(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Own => "OWN",
+        Reach::Team => "TEAM",
+        Reach::All => "ALL",
+    }
+}

@@ -1,0 +1,100 @@
+//! Where snapshots come from: the cache's source, over the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::Clock;
+use crate::cache::{Answer, RealmCatalogue, Source, Unavailable};
+use crate::crypto::root_key::RootKeys;
+use crate::crypto::signing::{SigningKey, VerifyingKey};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::change::{Line, Loaded};
+use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
+use crate::domain::realm::{Position, SigningKeyRow};
+use crate::domain::service_account::Credential;
+use crate::domain::snapshot::{Organization, Principal};
+use crate::store::{self, Store};
+
+/// How long an access token lives. A session that ended longer ago can't have a live one.
+pub const ACCESS_TOKEN_TTL: Duration = Duration::from_secs(300);
+
+/// The record, with what it takes to open a realm's signing keys.
+#[derive(Debug)]
+pub struct Record {
+    pub(super) store: Store,
+    pub(super) keys: Arc<RootKeys>,
+    pub(super) clock: Clock,
+}
+
+/// A realm's signing keys, opened.
+#[derive(Debug)]
+pub struct RealmKeys {
+    /// Oldest first; the last one signs.
+    pub keys: Vec<RealmKey>,
+}
+
+/// One signing key of a realm.
+#[derive(Debug)]
+pub struct RealmKey {
+    pub signing: SigningKey,
+    pub verifying: VerifyingKey,
+}
+
+impl RealmKeys {
+    /// Opens the stored keys; one that does not open is left out and logged.
+    #[must_use]
+    pub fn open(keys: &RootKeys, realm: RealmId, rows: &[SigningKeyRow]) -> Self {
+        let open = |row: &SigningKeyRow| {
+            let signing = SigningKey::open(keys, realm, row.id, &row.sealed_key);
+            if signing.is_none() {
+                tracing::error!(kid = %row.id, "a signing key does not open under the root key");
+            }
+            signing.map(|signing| RealmKey { verifying: signing.verifying_key(), signing })
+        };
+        Self { keys: rows.iter().filter(|row| row.retired_at.is_none()).filter_map(open).collect() }
+    }
+}
+
+impl Source for Record {
+    type Extra = RealmKeys;
+
+    async fn principal(&self, realm: RealmId, id: PrincipalId) -> Answer<Loaded<Principal>> {
+        super::failpoint::reach("load.principal").await;
+        let loaded = self.store.rows(realm).principal(id, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
+        super::failpoint::reach("loaded.principal").await;
+        loaded.map_err(unavailable)
+    }
+
+    async fn organization(&self, realm: RealmId, id: OrganizationId) -> Answer<Loaded<Organization>> {
+        self.store.rows(realm).organization_facts(id).await.map_err(unavailable)
+    }
+
+    async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Loaded<Credential>>> {
+        self.store.credential(&hash).await.map_err(unavailable)
+    }
+
+    async fn catalogue(&self, realm: RealmId) -> Answer<RealmCatalogue<RealmKeys>> {
+        let (source, rows) = self.store.rows(realm).catalogue().await.map_err(unavailable)?;
+        let extra = RealmKeys::open(&self.keys, realm, &rows);
+        Ok(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
+    }
+
+    async fn position(&self, realm: RealmId) -> Answer<Option<Position>> {
+        Ok(self.store.realm(realm).await.map_err(unavailable)?.map(|realm| realm.position))
+    }
+
+    async fn tail(&self, from: Vec<(RealmId, Revision)>) -> Answer<Vec<Line>> {
+        self.store.tail(&from).await.map_err(unavailable)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Clock::elapsed()
+    }
+}
+
+/// Undecided is never a decision: whatever keeps the record from answering, nothing is concluded from it.
+#[expect(clippy::needless_pass_by_value, reason = "an adapter of map_err")]
+fn unavailable(error: store::Error) -> Unavailable {
+    tracing::warn!(error = &error as &dyn std::error::Error, "the record could not be read");
+    Unavailable
+}

@@ -1,0 +1,337 @@
+//! The only road to a mutation: one transaction, and everything that its events imply.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::{Actor, App, Ctx, Reason, RealmKeys, Repeat};
+use crate::cache::{RealmCatalogue, Subject};
+use crate::crypto::random_mark;
+use crate::domain::audit::{AuditLine, Outcome};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::change::Committed;
+use crate::domain::decision::CompiledPrincipal;
+use crate::domain::event::Event;
+use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId};
+use crate::domain::realm::Position;
+use crate::domain::snapshot::Organization;
+use crate::store::{self, Answer, Constraint, Lock, Tx, TxRows};
+
+/// A change that was made, or had been made before under the same request id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Done<T> {
+    pub value: T,
+    pub realm: RealmId,
+    /// What a consistency token of this change names.
+    pub position: Position,
+    /// The answer is the first one's; a secret in it was delivered then.
+    pub replayed: bool,
+}
+
+/// A change under way: its rows, its facts at the locked revision, the events recorded so far.
+pub(crate) struct Change<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) ctx: &'a Ctx,
+    tx: Tx,
+    realm: Arc<RealmCatalogue<RealmKeys>>,
+    subjects: Mutex<HashMap<PrincipalId, Option<Subject>>>,
+    organizations: Mutex<HashMap<OrganizationId, Option<Arc<Organization>>>>,
+    events: Vec<Event>,
+}
+
+impl App {
+    /// Tells a story that can change decisions: guards, rows, events, all at one locked revision, or none of it.
+    ///
+    /// # Errors
+    /// Those of the story; UNAVAILABLE if the record is, in which case the change may or may not have been made.
+    pub(crate) async fn write<T, F>(&self, ctx: &Ctx, story: F) -> Result<Done<T>>
+    where
+        F: AsyncFnOnce(&mut Change<'_>) -> Result<T>,
+        T: Serialize + DeserializeOwned,
+    {
+        self.change(ctx, Lock::Realm, story).await
+    }
+
+    /// Tells a story that can't change a decision: registering, signing in. It does not wait for others of the realm.
+    ///
+    /// # Errors
+    /// As [`App::write`].
+    pub(crate) async fn append<T, F>(&self, ctx: &Ctx, story: F) -> Result<Done<T>>
+    where
+        F: AsyncFnOnce(&mut Change<'_>) -> Result<T>,
+        T: Serialize + DeserializeOwned,
+    {
+        self.change(ctx, Lock::Nothing, story).await
+    }
+
+    async fn change<T, F>(&self, ctx: &Ctx, lock: Lock, story: F) -> Result<Done<T>>
+    where
+        F: AsyncFnOnce(&mut Change<'_>) -> Result<T>,
+        T: Serialize + DeserializeOwned,
+    {
+        let tx = self.store.begin(ctx.realm, lock).await?;
+        let mut change = Change::begin(self, ctx, tx).await?;
+        let earlier = change.earlier_answer().await?;
+        match (story(&mut change).await, earlier) {
+            // Who may is decided again also for a repeated call; all else is the first answer's.
+            (Err(error), Some(_)) if error.is_about_access() => self.refuse(change, error).await,
+            (_, Some(earlier)) => self.replay(change, &earlier).await,
+            (Ok(value), None) => self.commit(change, value).await,
+            (Err(error), None) => self.refuse(change, error).await,
+        }
+    }
+
+    async fn commit<T: Serialize>(&self, change: Change<'_>, value: T) -> Result<Done<T>> {
+        let Change { ctx, tx, events, .. } = change;
+        let rows = tx.rows();
+        let mut keys = vec![];
+        let mut mails = 0;
+        for event in &events {
+            rows.append_audit(&done_line(self, ctx, event)).await?;
+            for mail in event.mails() {
+                rows.enqueue(MessageId(self.clock.new_id()), &mail, ctx.now).await?;
+                mails += 1;
+            }
+            keys.extend(event.stale());
+        }
+        if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
+            rows.keep_answer(&answer(ctx, actor, repeat, &value, tx.position())?).await?;
+        }
+        super::failpoint::reach("write.before_commit").await;
+        // Whatever happens between here and the application below, nothing kept is used before the log was read.
+        let unsettled = Unsettled(Some(self));
+        let committed = match tx.commit(keys, random_mark(), ctx.now).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.snapshots.look_again().await;
+                return Err(error.into());
+            }
+        };
+        super::failpoint::reach("write.after_commit").await;
+        self.snapshots.committed(&committed).await;
+        unsettled.settle();
+        if mails > 0 {
+            self.mail_waits.notify_one();
+        }
+        Ok(Done { value, realm: ctx.realm, position: committed.position, replayed: false })
+    }
+
+    async fn replay<T: DeserializeOwned>(&self, change: Change<'_>, earlier: &Answer) -> Result<Done<T>> {
+        let (ctx, position) = (change.ctx, change.tx.position());
+        change.tx.rollback().await;
+        // The first call may have been made elsewhere: whoever asks after this answer sees what it did.
+        let seen = Committed { realm: ctx.realm, position, before: position, keys: vec![] };
+        self.snapshots.committed(&seen).await;
+        let value = serde_json::from_str(&earlier.answer).map_err(Error::internal)?;
+        Ok(Done { value, realm: ctx.realm, position, replayed: true })
+    }
+
+    async fn refuse<T>(&self, change: Change<'_>, error: Error) -> Result<T> {
+        let ctx = change.ctx;
+        change.tx.rollback().await;
+        self.note_refusal(ctx, &error).await;
+        Err(error)
+    }
+
+    /// Leaves the audit event of a refused call by somebody who is known, in a transaction of its own.
+    pub(crate) async fn note_refusal(&self, ctx: &Ctx, error: &Error) {
+        if !error.is_refusal() || ctx.actor == Actor::Anonymous {
+            return;
+        }
+        if let Err(fault) = self.append_refusal(ctx, error.reason()).await {
+            tracing::error!(error = &fault as &dyn std::error::Error, rpc = ctx.rpc, "a refusal was not audited");
+        }
+    }
+
+    async fn append_refusal(&self, ctx: &Ctx, reason: Reason) -> store::Result<()> {
+        let tx = self.store.begin(ctx.realm, Lock::Nothing).await?;
+        let line = AuditLine {
+            outcome: Outcome::Refused,
+            reason: Some(reason.name().to_owned()),
+            ..line(self, ctx, None, None, json!({}))
+        };
+        tx.rows().append_audit(&line).await?;
+        tx.commit(vec![], random_mark(), ctx.now).await.map(drop)
+    }
+}
+
+impl<'a> Change<'a> {
+    async fn begin(app: &'a App, ctx: &'a Ctx, tx: Tx) -> Result<Self> {
+        let kept = app.snapshots.kept_catalogue(ctx.realm);
+        let realm = match kept.filter(|kept| kept.catalogue.as_of >= tx.catalogue_revision()) {
+            Some(current) => current,
+            None => {
+                let (source, keys) = tx.rows().catalogue().await?;
+                let extra = RealmKeys::open(&app.keys, ctx.realm, &keys);
+                Arc::new(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
+            }
+        };
+        Ok(Self {
+            app,
+            ctx,
+            tx,
+            realm,
+            subjects: Mutex::default(),
+            organizations: Mutex::default(),
+            events: vec![],
+        })
+    }
+
+    /// The realm's rows, as this change sees them.
+    pub(crate) fn rows(&self) -> TxRows<'_> {
+        self.tx.rows()
+    }
+
+    /// The transaction, for what concerns another realm or the realm itself.
+    pub(crate) fn tx(&self) -> &Tx {
+        &self.tx
+    }
+
+    /// The realm's signing keys.
+    pub(crate) fn realm_keys(&self) -> &RealmKeys {
+        &self.realm.extra
+    }
+
+    /// Says that something happened. What follows from it is written at the commit.
+    pub(crate) fn record(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Has a principal or an organization that this change wrote read again when it is next asked about.
+    pub(crate) fn forget_facts(&mut self) {
+        self.subjects.lock().clear();
+        self.organizations.lock().clear();
+    }
+
+    /// The principal that acts, with its index.
+    pub(crate) async fn actor(&self) -> Result<Subject> {
+        match self.ctx.actor {
+            Actor::Platform { id } => {
+                Ok(Arc::new(CompiledPrincipal::platform_operator(id, self.ctx.realm, self.catalogue())))
+            }
+            Actor::Anonymous | Actor::Principal { .. } => {
+                let id = self.ctx.actor_id()?;
+                self.principal(id).await?.ok_or_else(|| Error::internal("the actor is gone"))
+            }
+        }
+    }
+
+    async fn earlier_answer(&self) -> Result<Option<Answer>> {
+        let Some((actor, repeat)) = self.ctx.actor.id().zip(self.ctx.repeat.as_ref()) else { return Ok(None) };
+        let earlier = self.tx.rows().answer(actor, self.ctx.rpc, &repeat.request_id).await?;
+        match earlier {
+            Some(earlier) if earlier.body_digest != repeat.body_digest => Err(Error::refused_with(
+                Reason::RequestIdReused,
+                "the request id was used for another request",
+                vec![("request_id", repeat.request_id.clone())],
+            )),
+            earlier => Ok(earlier),
+        }
+    }
+}
+
+impl Facts for Change<'_> {
+    type Fault = Error;
+
+    fn catalogue(&self) -> &Catalogue {
+        &self.realm.catalogue
+    }
+
+    async fn principal(&self, id: PrincipalId) -> Result<Option<Subject>> {
+        if let Some(known) = self.subjects.lock().get(&id) {
+            return Ok(known.clone());
+        }
+        let since = self.ctx.now.before(2 * super::ACCESS_TOKEN_TTL);
+        let loaded = self.tx.rows().principal(id, since).await?.value;
+        let subject = loaded.map(|found| Arc::new(CompiledPrincipal::compile(Arc::new(found), self.catalogue())));
+        self.subjects.lock().insert(id, subject.clone());
+        Ok(subject)
+    }
+
+    async fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {
+        if let Some(known) = self.organizations.lock().get(&id) {
+            return Ok(known.clone());
+        }
+        let loaded = self.tx.rows().organization_facts(id).await?.value.map(Arc::new);
+        self.organizations.lock().insert(id, loaded.clone());
+        Ok(loaded)
+    }
+}
+
+/// While it lives, a commit may have happened that this process has not applied.
+struct Unsettled<'a>(Option<&'a App>);
+
+impl Unsettled<'_> {
+    fn settle(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if let Some(app) = self.0 {
+            app.snapshots.distrust();
+        }
+    }
+}
+
+fn answer<T: Serialize>(ctx: &Ctx, actor: PrincipalId, repeat: &Repeat, value: &T, at: Position) -> Result<Answer> {
+    Ok(Answer {
+        actor,
+        rpc: ctx.rpc.to_owned(),
+        request_id: repeat.request_id.clone(),
+        body_digest: repeat.body_digest,
+        answer: serde_json::to_string(value).map_err(Error::internal)?,
+        revision: at.revision,
+        created_at: ctx.now,
+    })
+}
+
+fn done_line(app: &App, ctx: &Ctx, event: &Event) -> AuditLine {
+    let facts = event.audit();
+    let mut details = facts.details;
+    details["event"] = facts.event.into();
+    line(app, ctx, facts.organization, facts.target, details)
+}
+
+fn line(
+    app: &App,
+    ctx: &Ctx,
+    organization: Option<OrganizationId>,
+    target: Option<uuid::Uuid>,
+    details: serde_json::Value,
+) -> AuditLine {
+    AuditLine {
+        id: EventId(app.clock.new_id()),
+        at: ctx.now,
+        action: ctx.rpc.to_owned(),
+        organization,
+        actor: ctx.actor.id(),
+        impersonator: None,
+        target,
+        outcome: Outcome::Done,
+        reason: None,
+        details,
+        peer: ctx.peer.clone(),
+        request_id: Some(ctx.request_id.clone()),
+        trace_id: ctx.trace_id.clone(),
+    }
+}
+
+/// Turns the violation of a uniqueness into the caller's refusal; other faults stay what they are.
+pub(crate) fn taken<T>(result: store::Result<T>, constraint: Constraint, what: &str, value: &str) -> Result<T> {
+    match result {
+        Err(store::Error::Conflict(found)) if found == constraint => Err(Error::refused_with(
+            Reason::AlreadyExists,
+            format!("{what} {value:?} is taken"),
+            vec![("field", what.to_owned())],
+        )),
+        other => Ok(other?),
+    }
+}

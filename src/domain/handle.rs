@@ -1,0 +1,66 @@
+//! How people who type name things: by id, or by the natural handle.
+
+use uuid::Uuid;
+
+/// The most characters that a slug, a service account's or a realm's name has.
+pub const SLUG_CHARS_MAX: usize = 63;
+/// The most characters that a role's name has.
+pub const ROLE_NAME_CHARS_MAX: usize = 64;
+
+/// An id, or a natural handle (e-mail address, slug, name). What parses as a UUID is an id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Handle {
+    Id(Uuid),
+    Natural(String),
+}
+
+impl Handle {
+    /// Reads a handle; never fails, since what is no id may be somebody's natural handle.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        Uuid::parse_str(text).map_or_else(|_| Self::Natural(text.to_owned()), Self::Id)
+    }
+}
+
+/// Whether a text may become a slug: 1 to 63 of `a-z`, `0-9` and `-`, neither beginning nor ending with `-`, and not an
+/// id in disguise.
+#[must_use]
+pub fn is_slug(text: &str) -> bool {
+    let plain = text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+    plain
+        && (1..=SLUG_CHARS_MAX).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && Uuid::parse_str(text).is_err()
+}
+
+/// Whether a text may become a role's name: 1 to 64 letters, digits, `_`, `-` and `.`, and not an id in disguise.
+#[must_use]
+pub fn is_role_name(text: &str) -> bool {
+    let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-.".contains(&c));
+    plain && (1..=ROLE_NAME_CHARS_MAX).contains(&text.len()) && Uuid::parse_str(text).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_an_id_is_one() {
+        let id = "018f2b7e-7b1a-7cc3-98c4-0123456789ab";
+        assert!(matches!(Handle::parse(id), Handle::Id(_)));
+        assert!(matches!(Handle::parse("018f2b7e7b1a7cc398c40123456789ab"), Handle::Id(_)));
+        assert_eq!(Handle::parse(" acme "), Handle::Natural("acme".into()));
+        assert!(!is_slug(id) && !is_role_name(id) && !is_role_name("018f2b7e7b1a7cc398c40123456789ab"));
+    }
+
+    #[test]
+    fn slugs_are_plain() {
+        assert!(is_slug("acme-2"));
+        for text in ["", "-a", "a-", "Acme", "a_b", "a b", &"a".repeat(64)] {
+            assert!(!is_slug(text), "{text:?}");
+        }
+        assert!(is_role_name("ROLE_ADMIN") && is_role_name("a.b-c") && !is_role_name("a b"));
+    }
+}
