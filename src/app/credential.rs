@@ -17,14 +17,6 @@ use crate::domain::time::Timestamp;
 /// Access tokens whose signature was found good are remembered, so that it is checked once.
 const TOKENS_REMEMBERED: usize = 100_000;
 
-/// A credential as it came with the call.
-#[derive(Debug)]
-pub enum Presented<'a> {
-    Nothing,
-    /// What stood behind `Bearer `.
-    Bearer(&'a str),
-}
-
 /// Whom a credential stands for. Whether it still holds is the snapshot's business: see [`Caller::still_holds`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {

@@ -1,5 +1,7 @@
 //! Who calls, in which realm, when, and what came with the call.
 
+use std::net::IpAddr;
+
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::time::Timestamp;
 
@@ -33,6 +35,19 @@ pub struct Repeat {
     pub body_digest: [u8; 32],
 }
 
+/// Names one call in logs and errors: unique to this process and, in all likelihood, among all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallId {
+    pub process: u64,
+    pub number: u64,
+}
+
+impl std::fmt::Display for CallId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{:x}", self.process, self.number)
+    }
+}
+
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Ctx {
@@ -44,9 +59,9 @@ pub struct Ctx {
     /// When the credential stops to hold, if it does.
     pub credential_expires_at: Option<Timestamp>,
     /// The address that the call came from.
-    pub peer: Option<String>,
+    pub peer: Option<IpAddr>,
     /// Names this call in logs and errors.
-    pub request_id: String,
+    pub call: CallId,
     pub trace_id: Option<String>,
     pub repeat: Option<Repeat>,
 }

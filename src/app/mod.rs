@@ -5,12 +5,14 @@
 //! and no SQL.
 
 pub mod clock;
+mod admission;
 mod credential;
 mod ctx;
 mod error;
 mod facts;
 pub mod failpoint;
 mod guard;
+mod read;
 mod reason;
 mod source;
 mod write;
@@ -19,8 +21,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use credential::{Caller, Presented};
-pub use ctx::{Actor, Ctx, Repeat};
+pub use admission::Requirement;
+pub use credential::Caller;
+pub use ctx::{Actor, CallId, Ctx, Repeat};
 pub use error::{Error, Refusal, Result, Violation};
 pub use reason::{Kind, Reason};
 pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
@@ -40,6 +43,7 @@ pub struct App {
     pub(crate) hasher: Hasher,
     pub(crate) clock: Clock,
     credentials: credential::Remembered,
+    realm_names: admission::RealmNames,
     /// Told when a mail was put into the outbox.
     pub(crate) mail_waits: Notify,
 }
@@ -67,6 +71,7 @@ impl App {
             hasher,
             clock,
             credentials: credential::Remembered::default(),
+            realm_names: admission::RealmNames::default(),
             mail_waits: Notify::new(),
         }
     }

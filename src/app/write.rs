@@ -318,8 +318,8 @@ fn line(
         outcome: Outcome::Done,
         reason: None,
         details,
-        peer: ctx.peer.clone(),
-        request_id: Some(ctx.request_id.clone()),
+        peer: ctx.peer.map(|peer| peer.to_string()),
+        request_id: Some(ctx.call.to_string()),
         trace_id: ctx.trace_id.clone(),
     }
 }

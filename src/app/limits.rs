@@ -1,0 +1,67 @@
+//! Limits of public calls: per source and per mailbox, in this process.
+//!
+//! They keep a stranger from filling somebody's mailbox or the outbox; what they can't do is stop the owner of the
+//! mailbox for longer than a minute. Each replica counts for itself.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::error::{Error, Result};
+use super::{Ctx, Reason};
+use crate::domain::ids::RealmId;
+
+/// How many public calls go through in a minute. `None` = as many as come.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    pub per_source: Option<NonZeroU32>,
+    pub per_mailbox: Option<NonZeroU32>,
+}
+
+/// Who called lately, and about whom.
+#[derive(Debug)]
+pub(super) struct Limits {
+    sources: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    mailboxes: Option<DefaultKeyedRateLimiter<(RealmId, String)>>,
+}
+
+impl Limits {
+    pub(super) fn new(rates: Rates) -> Self {
+        Self {
+            sources: rates.per_source.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
+            mailboxes: rates.per_mailbox.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
+        }
+    }
+
+    /// Counts a public call about a mailbox.
+    ///
+    /// # Errors
+    /// RATE_LIMITED, with the time after which it goes through.
+    pub(super) fn admit(&self, ctx: &Ctx, mailbox: &str) -> Result<()> {
+        if let Some((sources, peer)) = self.sources.as_ref().zip(ctx.peer) {
+            sources.check_key(&peer).map_err(|full| too_many(&full))?;
+        }
+        if let Some(mailboxes) = &self.mailboxes {
+            mailboxes.check_key(&(ctx.realm, mailbox.to_owned())).map_err(|full| too_many(&full))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets who has not called for a minute.
+    pub(super) fn forget_idle(&self) {
+        if let Some(sources) = &self.sources {
+            sources.retain_recent();
+        }
+        if let Some(mailboxes) = &self.mailboxes {
+            mailboxes.retain_recent();
+        }
+    }
+}
+
+fn too_many(full: &governor::NotUntil<governor::clock::QuantaInstant>) -> Error {
+    use governor::clock::Clock;
+    let retry_after = full.wait_time_from(governor::clock::QuantaClock::default().now());
+    Error::Later { reason: Reason::RateLimited, retry_after: retry_after.max(Duration::from_millis(1)) }
+}

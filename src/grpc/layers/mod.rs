@@ -1,0 +1,213 @@
+//! What every call goes through before a handler sees it, outermost first:
+//!
+//! 1. **observe**: the call gets its id; it is counted and, if its caller samples, traced. Outermost, so that what is
+//!    refused further in is counted too.
+//! 2. **deadline**: the caller's own, bounded by ours. What takes longer is answered DEADLINE_EXCEEDED.
+//! 3. **authn**: who is this?
+//! 4. **access**: may they call this at all? In which realm?
+//! 5. **detach**: a call that writes runs in a task of its own: a caller that hangs up does not stop it half-way.
+//!
+//! Health and reflection pass untouched. One future is boxed per call, and nothing else is allocated that a check does
+//! not need.
+
+mod authn;
+mod deadline;
+mod observe;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use ipnet::IpNet;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::access::{FOREIGN, Method, Methods};
+use super::status;
+use crate::app::{Actor, App, CallId, Ctx, Error, Reason};
+use observe::Observer;
+
+/// The layers, as one.
+#[derive(Clone)]
+pub struct Door(Arc<Shared>);
+
+struct Shared {
+    app: Arc<App>,
+    methods: Methods,
+    observer: Observer,
+    writes: TaskTracker,
+    trusted_proxies: Vec<IpNet>,
+}
+
+impl Door {
+    /// Calls that write are tracked in `writes`, so that a shutdown can wait for them.
+    #[must_use]
+    pub fn new(app: Arc<App>, methods: Methods, writes: TaskTracker, trusted_proxies: Vec<IpNet>) -> Self {
+        let observer = Observer::new(&methods);
+        Self(Arc::new(Shared { app, methods, observer, writes, trusted_proxies }))
+    }
+}
+
+impl<S> Layer<S> for Door {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { inner, door: Arc::clone(&self.0) }
+    }
+}
+
+/// A service behind the door.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    door: Arc<Shared>,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        let path = request.uri().path();
+        let Some(method) = self.door.methods.get(path) else {
+            return if FOREIGN.iter().any(|prefix| path.starts_with(prefix)) { pass(inner, request) } else { unknown() };
+        };
+        let door = Arc::clone(&self.door);
+        let seen = door.observer.begin(method, request.headers());
+        let deadline = deadline::of(request.headers());
+        Box::pin(async move {
+            let call = seen.call;
+            let span = seen.span.clone();
+            let answer = deadline.bound(door.handle(inner, request, method, call));
+            let response = match span {
+                Some(span) => tracing::Instrument::instrument(answer, span).await,
+                None => answer.await,
+            };
+            let response = response.unwrap_or_else(|refused| refused.into_http());
+            door.observer.end(seen, &response);
+            Ok(response)
+        })
+    }
+}
+
+impl Shared {
+    async fn handle<S>(
+        &self,
+        inner: S,
+        mut request: Request<Body>,
+        method: &'static Method,
+        call: CallId,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let ctx = self.enter(&request, method, call).await.map_err(|error| status::status(&error, call))?;
+        request.extensions_mut().insert(ctx);
+        let response = if method.writes { self.detached(inner, request).await } else { caught(inner, request).await };
+        let response = response.ok_or_else(|| status::status(&Error::internal("the handler panicked"), call))?;
+        Ok(mend(response))
+    }
+
+    /// Who calls, in which realm; refused before the request's body is looked at.
+    async fn enter(&self, request: &Request<Body>, method: &'static Method, call: CallId) -> Result<Ctx, Error> {
+        let now = self.app.clock().now();
+        let caller = match authn::bearer(request.headers())? {
+            Some(bearer) => Some(self.app.authenticate(bearer).await?),
+            None if method.needs == crate::app::Requirement::Public => None,
+            None => return Err(Error::refused(Reason::CredentialMissing, "a credential is required")),
+        };
+        let realm = self.app.realm_of_call(authn::realm(request.headers())?, caller.as_deref()).await?;
+        let mut ctx = Ctx {
+            realm,
+            actor: Actor::Anonymous,
+            rpc: method.name,
+            now,
+            credential_expires_at: caller.as_ref().and_then(|caller| caller.expires_at),
+            peer: self.peer(request),
+            call,
+            trace_id: observe::trace_id(request.headers()),
+            repeat: None,
+        };
+        if let Some(caller) = caller {
+            match self.app.admit(&caller, realm, &method.needs, now).await {
+                Ok(actor) => ctx.actor = actor,
+                Err(error) if method.writes => {
+                    ctx.actor = Actor::Principal { id: caller.principal, session: None };
+                    self.app.note_refusal(&ctx, &error).await;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ctx)
+    }
+
+    async fn detached<S>(&self, inner: S, request: Request<Body>) -> Option<Response<Body>>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let span = tracing::Span::current();
+        self.writes.spawn(tracing::Instrument::instrument(caught(inner, request), span)).await.ok().flatten()
+    }
+
+    fn peer(&self, request: &Request<Body>) -> Option<IpAddr> {
+        let info = request.extensions().get::<tonic::transport::server::TcpConnectInfo>()?;
+        let peer = info.remote_addr()?.ip();
+        Some(authn::source(peer, request.headers(), &self.trusted_proxies))
+    }
+}
+
+/// Calls the handler; `None` if it panicked.
+async fn caught<S>(mut inner: S, request: Request<Body>) -> Option<Response<Body>>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let answer = AssertUnwindSafe(async move { inner.call(request).await });
+    match answer.catch_unwind().await {
+        Ok(Ok(response)) => Some(response),
+        Ok(Err(never)) => match never {},
+        Err(_) => None,
+    }
+}
+
+/// Gives what the transport answered by itself the code and the reason that this service would have given.
+fn mend(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()).and_then(|transport| status::mended(&transport)) {
+        Some(status) => status.into_http(),
+        None => response,
+    }
+}
+
+fn pass<S>(mut inner: S, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, Infallible>>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    Box::pin(async move { inner.call(request).await.map(mend) })
+}
+
+fn unknown() -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    let refused = status::plain(Reason::MethodUnknown, "this method is not known here");
+    Box::pin(std::future::ready(Ok(refused.into_http())))
+}

@@ -1,0 +1,130 @@
+//! The only place that builds a [`tonic::Status`].
+//!
+//! Every error carries `google.rpc.ErrorInfo` with a reason of the public enum. What is a fault of ours is logged here,
+//! once, with its chain of causes; the caller gets "internal error" and the call's id.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
+
+use crate::app::{CallId, Error, Kind, Reason};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "countersign";
+
+/// The status of a failed call.
+#[must_use]
+pub fn status(error: &Error, call: CallId) -> Status {
+    let reason = error.reason();
+    let mut details = ErrorDetails::new();
+    let mut facts = HashMap::new();
+    let mut message = error.to_string();
+    match error {
+        Error::Invalid(violations) => {
+            let named = |violation: &crate::app::Violation| {
+                FieldViolation::new(violation.field.clone(), violation.description.clone())
+            };
+            details.set_bad_request(violations.iter().map(named).collect::<Vec<_>>());
+            if let [only] = violations.as_slice() {
+                message = format!("{} {}", only.field, only.description);
+            }
+        }
+        Error::Refused(refusal) => {
+            facts.extend(refusal.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        }
+        Error::Gated { gate, words } => {
+            if let crate::domain::account::Gate::Suspended(cause) = gate {
+                facts.insert("cause".to_owned(), super::convert::cause_name(*cause).to_owned());
+            }
+            if let Some(words) = words {
+                details.set_localized_message("en", words.clone());
+            }
+        }
+        Error::Later { retry_after, .. } => {
+            details.set_retry_info(Some(*retry_after));
+        }
+        Error::Moved => {
+            details.set_retry_info(Some(std::time::Duration::from_millis(100)));
+        }
+        Error::Internal(source) => {
+            tracing::error!(error = source.as_ref() as &dyn std::error::Error, %call, "a call failed by a fault of ours");
+            details.set_request_info(call.to_string(), "");
+            message = format!("internal error; the call's id is {call}");
+        }
+    }
+    if reason.kind() == Kind::FailedPrecondition {
+        let violation = PreconditionViolation::new(reason.name(), "", message.clone());
+        details.set_precondition_failure(vec![violation]);
+    }
+    details.set_error_info(reason.name(), DOMAIN, facts);
+    Status::with_error_details(code(reason.kind()), message, details)
+}
+
+/// The status of a reason that needs no more words than these.
+#[must_use]
+pub fn plain(reason: Reason, message: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason.name(), DOMAIN, HashMap::new());
+    Status::with_error_details(code(reason.kind()), message, details)
+}
+
+/// What the transport answered by itself, as this service would have: the right code, and a reason.
+#[must_use]
+pub fn mended(transport: &Status) -> Option<Status> {
+    if !transport.details().is_empty() {
+        return None;
+    }
+    let message = transport.message();
+    Some(match transport.code() {
+        Code::Ok => return None,
+        Code::OutOfRange => plain(Reason::MessageTooLarge, message),
+        Code::Unimplemented => plain(Reason::MethodUnknown, "this method is not known here"),
+        Code::Cancelled | Code::DeadlineExceeded => plain(Reason::DeadlineExceeded, "the deadline has passed"),
+        Code::ResourceExhausted => plain(Reason::Overloaded, message),
+        Code::Internal if is_decoding(message) => plain(Reason::MessageMalformed, "the request can't be read"),
+        Code::Internal => plain(Reason::Internal, "internal error"),
+        Code::NotFound => plain(Reason::NotFound, message),
+        Code::Unauthenticated => plain(Reason::CredentialInvalid, message),
+        _ => plain(Reason::Internal, "internal error"),
+    })
+}
+
+/// tonic and prost say of a request that they can't read it with the code of a server's fault.
+fn is_decoding(message: &str) -> bool {
+    let signs = ["decode", "compression", "Missing request message", "missing request message", "protocol error", "UTF-8"];
+    signs.iter().any(|sign| message.contains(sign))
+}
+
+fn code(kind: Kind) -> Code {
+    match kind {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::NotFound => Code::NotFound,
+        Kind::AlreadyExists => Code::AlreadyExists,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::Aborted => Code::Aborted,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::Unimplemented => Code::Unimplemented,
+        Kind::DeadlineExceeded => Code::DeadlineExceeded,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pb::ErrorReason;
+    use super::*;
+
+    #[test]
+    fn every_reason_is_in_the_contract_and_no_other() {
+        for reason in Reason::ALL {
+            let name = format!("ERROR_REASON_{}", reason.name());
+            assert!(ErrorReason::from_str_name(&name).is_some(), "{name}");
+        }
+        let in_contract = (1..200).filter(|number| ErrorReason::try_from(*number).is_ok()).count();
+        assert_eq!(in_contract, Reason::ALL.len());
+    }
+}
