@@ -48,13 +48,7 @@ impl App {
         again(|| self.admit_once(caller, realm, needs, now)).await
     }
 
-    async fn admit_once(
-        &self,
-        caller: &Caller,
-        realm: RealmId,
-        needs: &Requirement,
-        now: Timestamp,
-    ) -> Result<Actor> {
+    async fn admit_once(&self, caller: &Caller, realm: RealmId, needs: &Requirement, now: Timestamp) -> Result<Actor> {
         let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
         let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
         if !caller.still_holds(subject.principal()) {
@@ -141,12 +135,7 @@ async fn gates(view: &View<'_, Record>, subject: &Subject, now: Timestamp) -> Re
     Ok(basket.world(view.catalogue(), subject, None).gates(now).collect())
 }
 
-async fn holds_one(
-    view: &View<'_, Record>,
-    subject: &Subject,
-    permissions: &[String],
-    now: Timestamp,
-) -> Result<bool> {
+async fn holds_one(view: &View<'_, Record>, subject: &Subject, permissions: &[String], now: Timestamp) -> Result<bool> {
     for name in permissions.iter().filter(|name| !is_platform(name)) {
         let permission = super::facts::reserved(Facts::catalogue(view), name)?;
         if holds_somewhere(view, subject, permission, now).await? {

@@ -21,7 +21,10 @@ pub(crate) trait Facts: Sync {
     type Fault: Send;
 
     fn catalogue(&self) -> &Catalogue;
-    fn principal(&self, id: PrincipalId) -> impl Future<Output = std::result::Result<Option<Subject>, Self::Fault>> + Send;
+    fn principal(
+        &self,
+        id: PrincipalId,
+    ) -> impl Future<Output = std::result::Result<Option<Subject>, Self::Fault>> + Send;
     fn organization(
         &self,
         id: OrganizationId,

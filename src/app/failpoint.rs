@@ -5,9 +5,9 @@
 pub(crate) async fn reach(_point: &'static str) {}
 
 #[cfg(feature = "failpoints")]
-pub use held::{Held, hold};
-#[cfg(feature = "failpoints")]
 pub(crate) use held::reach;
+#[cfg(feature = "failpoints")]
+pub use held::{Held, hold};
 
 #[cfg(feature = "failpoints")]
 mod held {

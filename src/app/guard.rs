@@ -93,6 +93,16 @@ where
         Err(denied(permission, &explain(&world, &question, self.now)))
     }
 
+    /// Whether the actor may read something of an organization: it itself, or its users.
+    pub(crate) async fn reads_organization(&mut self, organization: OrganizationId) -> Result<bool> {
+        for permission in [permissions::READ_ORGANIZATIONS, permissions::READ_USERS, permissions::APPROVE] {
+            if self.allows(permission, Some(organization), None).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the actor may read this user: themself, a member of an organization in which it reads users, or one who
     /// waits where it approves.
     pub(crate) async fn reads_user(&mut self, target: &Principal) -> Result<bool> {
@@ -162,8 +172,7 @@ where
             Confers::Grant { pattern, reach } => contained(&world, (pattern, *reach), &conferral, self.now),
         };
         outcome.map_err(|lacking| {
-            let facts =
-                vec![("pattern", lacking.pattern.to_string()), ("reach", reach_name(lacking.reach).to_owned())];
+            let facts = vec![("pattern", lacking.pattern.to_string()), ("reach", reach_name(lacking.reach).to_owned())];
             Error::refused_with(Reason::NotContained, lacking.to_string(), facts)
         })
     }
@@ -198,11 +207,7 @@ where
             let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
             if !holds_pattern(&world, &pattern, sufficient, scope, self.now) {
                 let message = format!("the target holds {pattern}, which the caller does not");
-                return Err(Error::refused_with(
-                    Reason::ReachesUp,
-                    message,
-                    vec![("pattern", pattern.to_string())],
-                ));
+                return Err(Error::refused_with(Reason::ReachesUp, message, vec![("pattern", pattern.to_string())]));
             }
         }
         Ok(())

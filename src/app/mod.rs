@@ -4,17 +4,21 @@
 //! may is decided here, about the very target, by the same evaluator as everybody's checks. This floor knows no wire
 //! and no SQL.
 
-pub mod clock;
 mod admission;
+pub mod clock;
 mod credential;
 mod ctx;
 mod error;
 mod facts;
 pub mod failpoint;
 mod guard;
+mod limits;
+mod membership;
+mod orphaning;
 mod read;
 mod reason;
 mod source;
+mod user;
 mod write;
 
 use std::sync::Arc;
@@ -25,8 +29,10 @@ pub use admission::Requirement;
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
 pub use error::{Error, Refusal, Result, Violation};
+pub use limits::Rates;
 pub use reason::{Kind, Reason};
 pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
+pub use user::{ListUsers, Name, Page, Paging, ReinstateUser, SetManager, SuspendUser, UserView};
 pub use write::Done;
 
 use crate::cache::{Options, Snapshots};
@@ -44,6 +50,7 @@ pub struct App {
     pub(crate) clock: Clock,
     credentials: credential::Remembered,
     realm_names: admission::RealmNames,
+    limits: limits::Limits,
     /// Told when a mail was put into the outbox.
     pub(crate) mail_waits: Notify,
 }
@@ -55,13 +62,15 @@ pub struct Parts {
     pub hasher: Hasher,
     pub clock: Clock,
     pub cache: Options,
+    /// Limits of public calls.
+    pub rates: Rates,
 }
 
 impl App {
     /// Builds the service on a record whose schema is up to date.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, keys, hasher, clock, cache } = parts;
+        let Parts { store, keys, hasher, clock, cache, rates } = parts;
         let keys = Arc::new(keys);
         let record = Record { store: store.clone(), keys: Arc::clone(&keys), clock: clock.clone() };
         Self {
@@ -72,6 +81,7 @@ impl App {
             clock,
             credentials: credential::Remembered::default(),
             realm_names: admission::RealmNames::default(),
+            limits: limits::Limits::new(rates),
             mail_waits: Notify::new(),
         }
     }
@@ -80,6 +90,12 @@ impl App {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The keys that everything else is derived from.
+    #[must_use]
+    pub fn keys(&self) -> &RootKeys {
+        &self.keys
     }
 
     /// The record.

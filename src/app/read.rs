@@ -32,11 +32,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::acting`].
-    pub(crate) async fn guard<'a>(
-        &self,
-        ctx: &Ctx,
-        view: &'a View<'a, Record>,
-    ) -> Result<Guard<'a, View<'a, Record>>> {
+    pub(crate) async fn guard<'a>(&self, ctx: &Ctx, view: &'a View<'a, Record>) -> Result<Guard<'a, View<'a, Record>>> {
         Ok(Guard::new(view, self.acting(ctx, view).await?, ctx.now))
     }
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::{Actor, App, Ctx, Reason, RealmKeys, Repeat};
+use super::guard::Guard;
+use super::{Actor, App, Ctx, RealmKeys, Reason, Repeat};
 use crate::cache::{RealmCatalogue, Subject};
 use crate::crypto::random_mark;
 use crate::domain::audit::{AuditLine, Outcome};
@@ -172,15 +173,7 @@ impl<'a> Change<'a> {
                 Arc::new(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
             }
         };
-        Ok(Self {
-            app,
-            ctx,
-            tx,
-            realm,
-            subjects: Mutex::default(),
-            organizations: Mutex::default(),
-            events: vec![],
-        })
+        Ok(Self { app, ctx, tx, realm, subjects: Mutex::default(), organizations: Mutex::default(), events: vec![] })
     }
 
     /// The realm's rows, as this change sees them.
@@ -201,6 +194,11 @@ impl<'a> Change<'a> {
     /// Says that something happened. What follows from it is written at the commit.
     pub(crate) fn record(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// The guard of the principal that acts.
+    pub(crate) async fn guard(&self) -> Result<Guard<'_, Self>> {
+        Ok(Guard::new(self, self.actor().await?, self.ctx.now))
     }
 
     /// Has a principal or an organization that this change wrote read again when it is next asked about.

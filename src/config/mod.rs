@@ -135,11 +135,7 @@ pub enum ConfigError {
     #[error("no setting is called {name:?} ({from})")]
     Unknown { name: String, from: Source },
     #[error("{name} ({from}): {problem}")]
-    Invalid {
-        name: &'static str,
-        from: Source,
-        problem: String,
-    },
+    Invalid { name: &'static str, from: Source, problem: String },
     #[error("{first} ({first_from}) contradicts {second} ({second_from}): {rule}")]
     Contradiction {
         first: &'static str,
@@ -158,10 +154,7 @@ impl Config {
     /// # Errors
     /// An unknown, malformed or contradictory setting; a file that can't be read.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the environment"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let environment = std::env::vars_os();
         Self::checked(&gather(flags, Path::new("."), environment)?)
     }
@@ -170,9 +163,7 @@ impl Config {
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
         let lines = self.shown().into_iter().zip(&self.sources.0);
-        lines
-            .map(|((name, value), source)| format!("{name} = {value}  # {source}"))
-            .collect()
+        lines.map(|((name, value), source)| format!("{name} = {value}  # {source}")).collect()
     }
 
     fn checked(given: &Given) -> Result<Self, ConfigError> {
@@ -182,11 +173,7 @@ impl Config {
             return Err(config.contradiction("root_key", "root_key_file", ONE_OF));
         }
         if config.previous_root_key.is_some() && config.previous_root_key_file.is_some() {
-            return Err(config.contradiction(
-                "previous_root_key",
-                "previous_root_key_file",
-                ONE_OF,
-            ));
+            return Err(config.contradiction("previous_root_key", "previous_root_key_file", ONE_OF));
         }
         if !config.listen.ip().is_loopback() && !config.allow_plaintext {
             return Err(config.contradiction(
@@ -201,27 +188,14 @@ impl Config {
         Ok(config)
     }
 
-    fn contradiction(
-        &self,
-        first: &'static str,
-        second: &'static str,
-        rule: &'static str,
-    ) -> ConfigError {
+    fn contradiction(&self, first: &'static str, second: &'static str, rule: &'static str) -> ConfigError {
         let (first_from, second_from) = (self.source(first), self.source(second));
-        ConfigError::Contradiction {
-            first,
-            first_from,
-            second,
-            second_from,
-            rule,
-        }
+        ConfigError::Contradiction { first, first_from, second, second_from, rule }
     }
 
     fn source(&self, name: &str) -> Source {
         let at = SETTINGS.iter().position(|setting| setting.name == name);
-        at.and_then(|at| self.sources.0.get(at))
-            .cloned()
-            .unwrap_or(Source::Default)
+        at.and_then(|at| self.sources.0.get(at)).cloned().unwrap_or(Source::Default)
     }
 }
 
@@ -234,24 +208,12 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(given: &'a Given) -> Self {
-        Self {
-            given,
-            data_dir: String::new(),
-            sources: Vec::with_capacity(SETTINGS.len()),
-        }
+        Self { given, data_dir: String::new(), sources: Vec::with_capacity(SETTINGS.len()) }
     }
 
     fn read<T: Value>(&mut self, name: &'static str, default: &str) -> Result<T, ConfigError> {
-        let (text, from) = self
-            .given
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| (self.filled(default), Source::Default));
-        let value = T::read(&text).map_err(|problem| ConfigError::Invalid {
-            name,
-            from: from.clone(),
-            problem,
-        })?;
+        let (text, from) = self.given.get(name).cloned().unwrap_or_else(|| (self.filled(default), Source::Default));
+        let value = T::read(&text).map_err(|problem| ConfigError::Invalid { name, from: from.clone(), problem })?;
         self.sources.push(from);
         if name == "data_dir" {
             self.data_dir = text;
@@ -260,11 +222,7 @@ impl<'a> Reader<'a> {
     }
 
     fn filled(&self, default: &str) -> String {
-        let cores = || {
-            std::thread::available_parallelism()
-                .map_or(1, NonZeroUsize::get)
-                .to_string()
-        };
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).to_string();
         match default {
             "{cores}" => cores(),
             _ => default.replace("{data_dir}", &self.data_dir),

@@ -51,29 +51,15 @@ impl clap::Args for Flags {
             .long("config")
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
-            .help(format!(
-                "TOML file of settings [default: {FILE}, if it exists]"
-            ));
-        let settings = SETTINGS
-            .iter()
-            .filter(|setting| setting.flag)
-            .map(|setting| {
-                let help = match setting.default {
-                    "" => setting.help.trim().to_owned(),
-                    default => format!("{} [default: {default}]", setting.help.trim()),
-                };
-                let arg = Arg::new(setting.name)
-                    .long(setting.name.replace('_', "-"))
-                    .value_name("VALUE")
-                    .help(help);
-                if setting.switch {
-                    arg.num_args(0..=1)
-                        .require_equals(true)
-                        .default_missing_value("true")
-                } else {
-                    arg
-                }
-            });
+            .help(format!("TOML file of settings [default: {FILE}, if it exists]"));
+        let settings = SETTINGS.iter().filter(|setting| setting.flag).map(|setting| {
+            let help = match setting.default {
+                "" => setting.help.trim().to_owned(),
+                default => format!("{} [default: {default}]", setting.help.trim()),
+            };
+            let arg = Arg::new(setting.name).long(setting.name.replace('_', "-")).value_name("VALUE").help(help);
+            if setting.switch { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
+        });
         cmd.arg(file).args(settings)
     }
 
@@ -84,19 +70,9 @@ impl clap::Args for Flags {
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let value = |name| {
-            matches
-                .get_one::<String>(name)
-                .map(|value| (name, value.clone()))
-        };
-        let names = SETTINGS
-            .iter()
-            .filter(|setting| setting.flag)
-            .map(|setting| setting.name);
-        Ok(Self {
-            config: matches.get_one("config").cloned(),
-            values: names.filter_map(value).collect(),
-        })
+        let value = |name| matches.get_one::<String>(name).map(|value| (name, value.clone()));
+        let names = SETTINGS.iter().filter(|setting| setting.flag).map(|setting| setting.name);
+        Ok(Self { config: matches.get_one("config").cloned(), values: names.filter_map(value).collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -125,10 +101,7 @@ pub(super) fn gather(
 
 fn from_file(named: Option<&Path>, dir: &Path) -> Result<Given, ConfigError> {
     let path = named.map_or_else(|| dir.join(FILE), Path::to_path_buf);
-    let wrong = |problem: String| ConfigError::File {
-        path: path.clone(),
-        problem,
-    };
+    let wrong = |problem: String| ConfigError::File { path: path.clone(), problem };
     let text = match std::fs::read_to_string(&path) {
         Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => {
             return Ok(Given::new());
@@ -136,22 +109,13 @@ fn from_file(named: Option<&Path>, dir: &Path) -> Result<Given, ConfigError> {
         read => read.map_err(|error| wrong(error.to_string()))?,
     };
     // `message()` leaves out the excerpt, in which a secret may stand.
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     let entries = table.into_iter().map(|(key, value)| {
         let from = Source::File(path.clone());
-        let name = setting(&key).ok_or_else(|| ConfigError::Unknown {
-            name: key,
-            from: from.clone(),
-        })?;
+        let name = setting(&key).ok_or_else(|| ConfigError::Unknown { name: key, from: from.clone() })?;
         match text_of(value) {
             Some(text) => Ok((name, (text, from))),
-            None => Err(ConfigError::Invalid {
-                name,
-                from,
-                problem: "expected a value, not a table".to_owned(),
-            }),
+            None => Err(ConfigError::Invalid { name, from, problem: "expected a value, not a table".to_owned() }),
         }
     });
     entries.collect()
@@ -161,21 +125,13 @@ fn from_file(named: Option<&Path>, dir: &Path) -> Result<Given, ConfigError> {
 fn text_of(value: toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text),
-        toml::Value::Array(items) => Some(
-            items
-                .into_iter()
-                .map(text_of)
-                .collect::<Option<Vec<_>>>()?
-                .join(","),
-        ),
+        toml::Value::Array(items) => Some(items.into_iter().map(text_of).collect::<Option<Vec<_>>>()?.join(",")),
         toml::Value::Table(_) => None,
         other => Some(other.to_string()),
     }
 }
 
-fn from_environment(
-    variables: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<Given, ConfigError> {
+fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Given, ConfigError> {
     let ours = variables.filter_map(|(variable, text)| {
         let variable = variable.into_string().ok()?;
         let key = variable.strip_prefix(PREFIX)?.to_owned();
@@ -186,25 +142,15 @@ fn from_environment(
         let from = Source::Environment(variable.clone());
         let upper = key.chars().all(|c| !c.is_ascii_lowercase());
         let name = setting(&key.to_ascii_lowercase()).filter(|_| upper);
-        let name = name.ok_or_else(|| ConfigError::Unknown {
-            name: variable,
-            from: from.clone(),
-        })?;
+        let name = name.ok_or_else(|| ConfigError::Unknown { name: variable, from: from.clone() })?;
         match text.into_string() {
             Ok(text) => Ok((name, (text, from))),
-            Err(_) => Err(ConfigError::Invalid {
-                name,
-                from,
-                problem: "expected UTF-8".to_owned(),
-            }),
+            Err(_) => Err(ConfigError::Invalid { name, from, problem: "expected UTF-8".to_owned() }),
         }
     });
     entries.collect()
 }
 
 fn setting(name: &str) -> Option<&'static str> {
-    SETTINGS
-        .iter()
-        .map(|setting| setting.name)
-        .find(|known| *known == name)
+    SETTINGS.iter().map(|setting| setting.name).find(|known| *known == name)
 }

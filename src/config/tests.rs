@@ -12,9 +12,7 @@ fn load(file: &str, environment: &[(&str, &str)], args: &[&str]) -> Result<Confi
     if !file.is_empty() {
         std::fs::write(dir.path().join("countersign.toml"), file).unwrap();
     }
-    let variables = environment
-        .iter()
-        .map(|(name, text)| (OsString::from(name), OsString::from(text)));
+    let variables = environment.iter().map(|(name, text)| (OsString::from(name), OsString::from(text)));
     Config::checked(&gather(&flags(args).unwrap(), dir.path(), variables)?)
 }
 
@@ -30,36 +28,17 @@ fn refusal(file: &str, environment: &[(&str, &str)], args: &[&str]) -> String {
 #[test]
 fn the_later_source_wins_and_is_named() {
     let file = "database_pool = 3\nhash_queue = 4\nreflection = false";
-    let config = load(
-        file,
-        &[("COUNTERSIGN_HASH_QUEUE", "5")],
-        &["--reflection=true"],
-    )
-    .unwrap();
-    assert_eq!(
-        (
-            config.database_pool.get(),
-            config.hash_queue,
-            config.reflection
-        ),
-        (3, 5, true)
-    );
+    let config = load(file, &[("COUNTERSIGN_HASH_QUEUE", "5")], &["--reflection=true"]).unwrap();
+    assert_eq!((config.database_pool.get(), config.hash_queue, config.reflection), (3, 5, true));
     let lines = config.describe();
     for expected in [
         "hash_queue = 5  # environment COUNTERSIGN_HASH_QUEUE",
         "reflection = true  # flag --reflection",
         "shutdown_grace = 20s  # default",
     ] {
-        assert!(
-            lines.iter().any(|line| line == expected),
-            "{expected} is not in {lines:#?}"
-        );
+        assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:#?}");
     }
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("database_pool = 3  # file "))
-    );
+    assert!(lines.iter().any(|line| line.starts_with("database_pool = 3  # file ")));
 }
 
 #[test]
@@ -67,33 +46,21 @@ fn defaults_follow_the_data_directory() {
     let config = load("", &[], &["--data-dir", "elsewhere"]).unwrap();
     assert_eq!(config.mail_dir, Path::new("elsewhere/mail"));
     assert_eq!(config.root_key_file, Path::new("elsewhere/root.key"));
-    assert!(
-        matches!(config.database_url, DatabaseUrl::Sqlite(path) if path == Path::new("elsewhere/countersign.db"))
-    );
+    assert!(matches!(config.database_url, DatabaseUrl::Sqlite(path) if path == Path::new("elsewhere/countersign.db")));
 }
 
 #[test]
 fn a_name_that_no_setting_has_is_refused_with_its_source() {
-    assert!(
-        refusal("listem = 'x'", &[], &[]).starts_with("no setting is called \"listem\" (file ")
-    );
+    assert!(refusal("listem = 'x'", &[], &[]).starts_with("no setting is called \"listem\" (file "));
     let unknown = refusal("", &[("COUNTERSIGN_LISTEM", "x")], &[]);
-    assert_eq!(
-        unknown,
-        "no setting is called \"COUNTERSIGN_LISTEM\" (environment COUNTERSIGN_LISTEM)"
-    );
+    assert_eq!(unknown, "no setting is called \"COUNTERSIGN_LISTEM\" (environment COUNTERSIGN_LISTEM)");
     assert!(flags(&["--listem", "x"]).is_err());
-    assert!(
-        refusal("[log]\nformat = 'json'", &[], &[]).starts_with("no setting is called \"log\"")
-    );
+    assert!(refusal("[log]\nformat = 'json'", &[], &[]).starts_with("no setting is called \"log\""));
 }
 
 #[test]
 fn what_kubernetes_adds_for_a_service_of_this_name_is_no_setting() {
-    let added = [
-        ("COUNTERSIGN_SERVICE_HOST", "10.0.0.1"),
-        ("COUNTERSIGN_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
-    ];
+    let added = [("COUNTERSIGN_SERVICE_HOST", "10.0.0.1"), ("COUNTERSIGN_PORT_50051_TCP", "tcp://10.0.0.1:50051")];
     load("", &added, &[]).unwrap();
 }
 
@@ -113,31 +80,16 @@ fn a_malformed_value_is_refused_with_what_would_be_right() {
         ("COUNTERSIGN_LOG_FILTER", "countersign=loud"),
         ("COUNTERSIGN_MAIL_FROM", "nobody"),
     ] {
-        assert!(
-            refusal("", &[(name, text)], &[]).contains(name),
-            "{name}={text}"
-        );
+        assert!(refusal("", &[(name, text)], &[]).contains(name), "{name}={text}");
     }
 }
 
 #[test]
 fn settings_that_contradict_each_other_are_refused_by_name() {
-    let both = refusal(
-        "root_key_file = 'root.key'",
-        &[("COUNTERSIGN_ROOT_KEY", "c2VjcmV0")],
-        &[],
-    );
-    assert!(
-        both.starts_with(
-            "root_key (environment COUNTERSIGN_ROOT_KEY) contradicts root_key_file (file "
-        ),
-        "{both}"
-    );
+    let both = refusal("root_key_file = 'root.key'", &[("COUNTERSIGN_ROOT_KEY", "c2VjcmV0")], &[]);
+    assert!(both.starts_with("root_key (environment COUNTERSIGN_ROOT_KEY) contradicts root_key_file (file "), "{both}");
     let plaintext = refusal("", &[], &["--listen", "0.0.0.0:50051"]);
-    assert!(
-        plaintext.starts_with("listen (flag --listen) contradicts allow_plaintext (default)"),
-        "{plaintext}"
-    );
+    assert!(plaintext.starts_with("listen (flag --listen) contradicts allow_plaintext (default)"), "{plaintext}");
     load("", &[], &["--listen", "0.0.0.0:50051", "--allow-plaintext"]).unwrap();
     let twice = refusal("", &[], &["--metrics-listen", "127.0.0.1:50051"]);
     assert!(twice.contains("both name one address"), "{twice}");
@@ -147,26 +99,13 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
 fn secrets_are_shown_nowhere() {
     let environment = [
         ("COUNTERSIGN_ROOT_KEY", "hunter2"),
-        (
-            "COUNTERSIGN_DATABASE_URL",
-            "postgres://app:hunter2@db:5432/portal?password=hunter2",
-        ),
+        ("COUNTERSIGN_DATABASE_URL", "postgres://app:hunter2@db:5432/portal?password=hunter2"),
     ];
     let config = load("", &environment, &[]).unwrap();
     let shown = config.describe().join("\n");
-    assert!(
-        shown.contains("database_url = postgres://(hidden)@db:5432/portal  #"),
-        "{shown}"
-    );
+    assert!(shown.contains("database_url = postgres://(hidden)@db:5432/portal  #"), "{shown}");
     assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
-    let mistyped = refusal(
-        "",
-        &[(
-            "COUNTERSIGN_DATABASE_URL",
-            "postgers://app:hunter2@db/portal",
-        )],
-        &[],
-    );
+    let mistyped = refusal("", &[("COUNTERSIGN_DATABASE_URL", "postgers://app:hunter2@db/portal")], &[]);
     assert!(!mistyped.contains("hunter2"));
     let torn = refusal("root_key = 'hunter2", &[], &[]);
     assert!(!torn.contains("hunter2"), "{torn}");
@@ -175,26 +114,15 @@ fn secrets_are_shown_nowhere() {
 
 #[test]
 fn a_named_file_must_exist() {
-    let missing = Flags {
-        config: Some("missing.toml".into()),
-        ..Flags::default()
-    };
+    let missing = Flags { config: Some("missing.toml".into()), ..Flags::default() };
     let error = gather(&missing, Path::new("."), std::iter::empty()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("configuration file missing.toml: ")
-    );
+    assert!(error.to_string().starts_with("configuration file missing.toml: "));
 }
 
 #[test]
 fn every_value_can_be_given_as_it_is_shown() {
     let config = load("", &[], &[]).unwrap();
-    let shown: String = config
-        .shown()
-        .into_iter()
-        .map(|(name, text)| format!("{name} = '{text}'\n"))
-        .collect();
+    let shown: String = config.shown().into_iter().map(|(name, text)| format!("{name} = '{text}'\n")).collect();
     let shown = shown.replace("root_key_file = 'data/root.key'\n", "");
     assert_eq!(load(&shown, &[], &[]).unwrap().shown(), config.shown());
     assert_eq!(config.shown().len(), SETTINGS.len());

@@ -67,11 +67,7 @@ impl Value for bool {
 
 impl Value for PathBuf {
     fn read(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            Err(expected("a path", text))
-        } else {
-            Ok(text.into())
-        }
+        if text.is_empty() { Err(expected("a path", text)) } else { Ok(text.into()) }
     }
 
     fn show(&self) -> String {
@@ -82,10 +78,7 @@ impl Value for PathBuf {
 /// A whole number with its unit: `ms`, `s`, `m` or `h`.
 impl Value for Duration {
     fn read(text: &str) -> Result<Self, String> {
-        let (number, unit) = text.split_at(
-            text.find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(text.len()),
-        );
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let millis_per = match unit {
             "ms" => Some(1),
             "s" => Some(1_000),
@@ -93,14 +86,8 @@ impl Value for Duration {
             "h" => Some(3_600_000),
             _ => None,
         };
-        let millis = number
-            .parse::<u64>()
-            .ok()
-            .zip(millis_per)
-            .and_then(|(n, unit)| n.checked_mul(unit));
-        millis
-            .map(Self::from_millis)
-            .ok_or_else(|| expected("a duration with its unit, such as 500ms or 30s", text))
+        let millis = number.parse::<u64>().ok().zip(millis_per).and_then(|(n, unit)| n.checked_mul(unit));
+        millis.map(Self::from_millis).ok_or_else(|| expected("a duration with its unit, such as 500ms or 30s", text))
     }
 
     fn show(&self) -> String {
@@ -116,11 +103,7 @@ impl<T: Value> Value for Option<T> {
     const FLAG: bool = T::FLAG;
 
     fn read(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            T::read(text).map(Some)
-        }
+        if text.is_empty() { Ok(None) } else { T::read(text).map(Some) }
     }
 
     fn show(&self) -> String {
@@ -131,27 +114,18 @@ impl<T: Value> Value for Option<T> {
 /// Addresses and networks, comma-separated.
 impl Value for Vec<IpNet> {
     fn read(text: &str) -> Result<Self, String> {
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(network).collect()
     }
 
     fn show(&self) -> String {
-        self.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
     let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    text.parse()
-        .ok()
-        .or_else(one)
-        .ok_or_else(|| expected("addresses or networks such as 10.0.0.0/8", text))
+    text.parse().ok().or_else(one).ok_or_else(|| expected("addresses or networks such as 10.0.0.0/8", text))
 }
 
 /// Text that is never shown, logged or formatted.
@@ -195,13 +169,8 @@ pub enum DatabaseUrl {
 
 impl Value for DatabaseUrl {
     fn read(text: &str) -> Result<Self, String> {
-        let postgres = ["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| text.starts_with(scheme));
-        match text
-            .strip_prefix("sqlite:")
-            .map(|path| path.strip_prefix("//").unwrap_or(path))
-        {
+        let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+        match text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
             Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             None if postgres => Ok(Self::Postgres(Secret(text.to_owned()))),
             // The text is not repeated: a mistyped scheme may be followed by a password.
@@ -216,10 +185,7 @@ impl Value for DatabaseUrl {
             Self::Postgres(Secret(url)) => {
                 let url = url.split_once("://").map_or("", |(_, rest)| rest);
                 let url = url.split(['?', '#']).next().unwrap_or_default();
-                format!(
-                    "postgres://(hidden)@{}",
-                    url.rsplit('@').next().unwrap_or_default()
-                )
+                format!("postgres://(hidden)@{}", url.rsplit('@').next().unwrap_or_default())
             }
         }
     }
@@ -283,10 +249,7 @@ impl Value for LogFilter {
     fn read(text: &str) -> Result<Self, String> {
         match tracing_subscriber::EnvFilter::try_new(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(expected(
-                "directives such as info or countersign=debug,info",
-                text,
-            )),
+            Err(_) => Err(expected("directives such as info or countersign=debug,info", text)),
         }
     }
 
@@ -301,11 +264,8 @@ pub struct OtlpEndpoint(pub http::Uri);
 
 impl Value for OtlpEndpoint {
     fn read(text: &str) -> Result<Self, String> {
-        let uri = http::Uri::from_str(text)
-            .ok()
-            .filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-        uri.map(Self)
-            .ok_or_else(|| expected("http://HOST:PORT", text))
+        let uri = http::Uri::from_str(text).ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        uri.map(Self).ok_or_else(|| expected("http://HOST:PORT", text))
     }
 
     fn show(&self) -> String {

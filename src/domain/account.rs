@@ -199,7 +199,7 @@ pub fn gates(
 }
 
 /// One person's account, as the record has it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct User {
     pub id: UserId,
     /// As typed.

@@ -130,6 +130,8 @@ pub enum Event {
         name: String,
     },
     RoleAssigned(Conferred),
+    /// A default role, which comes with a membership; the mail about that says enough.
+    DefaultRoleGiven(Conferred),
     RoleRevoked(Conferred),
     PermissionGranted(Conferred),
     ServiceAccountCreated {
@@ -226,6 +228,7 @@ impl Event {
                 details: json!({ "name": name }),
             },
             Self::RoleAssigned(conferred) => conferred.audit("role.assigned"),
+            Self::DefaultRoleGiven(conferred) => conferred.audit("role.given_by_default"),
             Self::RoleRevoked(conferred) => conferred.audit("role.revoked"),
             Self::PermissionGranted(conferred) => conferred.audit("permission.granted"),
             Self::ServiceAccountCreated { account, name, organization } => {
@@ -299,6 +302,7 @@ impl Event {
             | Self::MemberAdded { .. }
             | Self::RoleCreated { .. }
             | Self::PermissionDeclared { .. }
+            | Self::DefaultRoleGiven(_)
             | Self::PermissionGranted(_)
             | Self::ServiceAccountCreated { .. }
             | Self::ApiKeyCreated { .. }
@@ -325,9 +329,10 @@ impl Event {
             Self::OrganizationCreated { organization } | Self::OrganizationFounded { organization, .. } => {
                 vec![Key::Organization(organization.id)]
             }
-            Self::RoleAssigned(conferred) | Self::RoleRevoked(conferred) | Self::PermissionGranted(conferred) => {
-                vec![Key::Principal(conferred.principal)]
-            }
+            Self::RoleAssigned(conferred)
+            | Self::DefaultRoleGiven(conferred)
+            | Self::RoleRevoked(conferred)
+            | Self::PermissionGranted(conferred) => vec![Key::Principal(conferred.principal)],
             Self::ServiceAccountCreated { account, .. } => vec![Key::Principal((*account).into())],
             Self::ApiKeyCreated { hash, .. } | Self::ApiKeyRevoked { hash, .. } => vec![Key::Credential(*hash)],
             Self::Registered { .. }

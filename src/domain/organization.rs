@@ -13,7 +13,7 @@ use super::time::Timestamp;
 pub const IDENTIFIERS_MAX: usize = 50;
 
 /// A company, brand or partner, as the record has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Organization {
     pub id: OrganizationId,
     /// The natural handle: unique in the realm, never looks like an id.
@@ -47,7 +47,7 @@ pub struct Identifier {
 }
 
 /// One membership, as the record has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Member {
     pub user: UserId,
     pub organization: OrganizationId,

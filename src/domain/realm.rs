@@ -1,5 +1,7 @@
 //! Realms, and the signing keys that their tokens are made with.
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{Mark, RealmId, Revision, SigningKeyId};
 use super::policy::Policy;
 use super::time::Timestamp;
@@ -10,7 +12,7 @@ pub const DEFAULT_REALM: &str = "default";
 pub const PLATFORM_REALM: &str = "platform";
 
 /// One portal, as the record has it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Realm {
     pub id: RealmId,
     pub name: String,
@@ -26,7 +28,7 @@ pub struct Realm {
 }
 
 /// A revision of a realm together with its mark: what a consistency token says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Position {
     pub revision: Revision,
     pub mark: Mark,

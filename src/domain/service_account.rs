@@ -1,10 +1,12 @@
 //! Service accounts and their API keys.
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{ApiKeyId, OrganizationId, PrincipalId, RealmId, ServiceAccountId};
 use super::time::Timestamp;
 
 /// A sibling service or an operator's automation, as the record has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ServiceAccount {
     pub id: ServiceAccountId,
     /// The natural handle: unique in the realm, never looks like an id.
@@ -20,7 +22,7 @@ pub struct ServiceAccount {
 }
 
 /// One API key; the secret itself is stored nowhere.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: ApiKeyId,
     pub service_account: ServiceAccountId,

@@ -1,3 +1,14 @@
-//! The wire.
+//! The wire: the contract's services over the use cases, and what stands before them.
+//!
+//! A handler parses, calls one use case and prints; it decides nothing. Only this floor knows tonic and prost.
 
+pub mod access;
+mod api;
+mod convert;
+mod layers;
 pub mod pb;
+mod status;
+mod user;
+
+pub use api::Api;
+pub use layers::Door;

@@ -11,11 +11,11 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 use crate::app::{CallId, Error, Kind, Reason};
 
 /// The `domain` of every `ErrorInfo`.
-pub const DOMAIN: &str = "countersign";
+pub(super) const DOMAIN: &str = "countersign";
 
 /// The status of a failed call.
 #[must_use]
-pub fn status(error: &Error, call: CallId) -> Status {
+pub(super) fn status(error: &Error, call: CallId) -> Status {
     let reason = error.reason();
     let mut details = ErrorDetails::new();
     let mut facts = HashMap::new();
@@ -63,7 +63,7 @@ pub fn status(error: &Error, call: CallId) -> Status {
 
 /// The status of a reason that needs no more words than these.
 #[must_use]
-pub fn plain(reason: Reason, message: &str) -> Status {
+pub(super) fn plain(reason: Reason, message: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason.name(), DOMAIN, HashMap::new());
     Status::with_error_details(code(reason.kind()), message, details)
@@ -71,7 +71,7 @@ pub fn plain(reason: Reason, message: &str) -> Status {
 
 /// What the transport answered by itself, as this service would have: the right code, and a reason.
 #[must_use]
-pub fn mended(transport: &Status) -> Option<Status> {
+pub(super) fn mended(transport: &Status) -> Option<Status> {
     if !transport.details().is_empty() {
         return None;
     }
@@ -92,7 +92,8 @@ pub fn mended(transport: &Status) -> Option<Status> {
 
 /// tonic and prost say of a request that they can't read it with the code of a server's fault.
 fn is_decoding(message: &str) -> bool {
-    let signs = ["decode", "compression", "Missing request message", "missing request message", "protocol error", "UTF-8"];
+    let signs =
+        ["decode", "compression", "Missing request message", "missing request message", "protocol error", "UTF-8"];
     signs.iter().any(|sign| message.contains(sign))
 }
 

@@ -123,6 +123,14 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         rows.into_iter().map(entry).collect()
     }
 
+    /// Everything that a principal holds, oldest first.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn entries_of(&self, principal: PrincipalId) -> Result<Vec<EntryRow>> {
+        self.entries(&EntryFilter { principal: Some(principal), ..EntryFilter::default() }).await
+    }
+
     /// The entry of that id.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub use error::{Constraint, Error, Result};
 pub use idempotency::Answer;
 pub use outbox::{Due, Letter};
 pub use rows::{ReadRows, Rows, TxRows};
+/// A pool or a transaction: what rows are asked on.
+pub use sea_orm::ConnectionTrait as Connection;
 pub use session::{CodeRow, SessionRow};
 pub use unit_of_work::{Lock, Tx};
 pub use user::{Credentials, NewUser, UserFilter};

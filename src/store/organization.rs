@@ -39,6 +39,25 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         self.organizations_where(organizations::Column::Id.is_in(ids.iter().map(|id| id.0)).into()).await
     }
 
+    /// The slugs of these organizations.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn slugs(&self, ids: &[OrganizationId]) -> Result<BTreeMap<OrganizationId, String>> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows: Vec<(uuid::Uuid, String)> = organizations::Entity::find()
+            .select_only()
+            .columns([organizations::Column::Id, organizations::Column::Slug])
+            .filter(organizations::Column::RealmId.eq(self.realm.0))
+            .filter(organizations::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        Ok(rows.into_iter().map(|(id, slug)| (OrganizationId(id), slug)).collect())
+    }
+
     /// The organizations that carry all of these identifiers; at most two are looked for.
     ///
     /// # Errors

@@ -31,10 +31,10 @@ pub struct NewUser<'a> {
 /// Which users to list. Empty fields do not narrow.
 #[derive(Clone, Default, Debug)]
 pub struct UserFilter {
-    /// Part of the address or of the name, in any case.
-    pub text: Option<String>,
-    /// The whole address, as an identity.
-    pub identity: Option<String>,
+    /// Part of the address, or the whole of it, in any case.
+    pub email: Option<String>,
+    /// Part of the name, in any case.
+    pub name: Option<String>,
     pub status: Option<Status>,
     pub held: Option<bool>,
     pub unverified: Option<bool>,
@@ -102,6 +102,36 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .all(self.conn)
             .await?;
         Ok(self.with_holds(rows).await?.into_iter().map(|found| found.user).collect())
+    }
+
+    /// The natural handles of these principals, and whether each is a person; unknown ids are left out.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn names(&self, ids: &[PrincipalId]) -> Result<Vec<(PrincipalId, bool, String)>> {
+        use super::entity::service_accounts;
+        if ids.is_empty() {
+            return Ok(vec![]);
+        }
+        let wanted: Vec<_> = ids.iter().map(|id| id.0).collect();
+        let people: Vec<(uuid::Uuid, String)> = self
+            .users()
+            .select_only()
+            .columns([users::Column::Id, users::Column::Email])
+            .filter(users::Column::Id.is_in(wanted.iter().copied()))
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        let services: Vec<(uuid::Uuid, String)> = service_accounts::Entity::find()
+            .select_only()
+            .columns([service_accounts::Column::Id, service_accounts::Column::Name])
+            .filter(service_accounts::Column::RealmId.eq(self.realm.0))
+            .filter(service_accounts::Column::Id.is_in(wanted))
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        let named = |person| move |(id, handle)| (PrincipalId(id), person, handle);
+        Ok(people.into_iter().map(named(true)).chain(services.into_iter().map(named(false))).collect())
     }
 
     /// Whose direct manager this user is.
@@ -187,8 +217,8 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 
     fn condition(&self, filter: &UserFilter) -> Result<Condition> {
         let UserFilter {
-            text,
-            identity,
+            email,
+            name,
             status,
             held,
             unverified,
@@ -202,8 +232,9 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         } = filter;
         let held_at_all = Query::select().column(holds::Column::UserId).from(holds::Entity).take();
         let mut all = Condition::all()
-            .add_option(text.as_ref().map(|part| users::Column::Search.like(contains(part))))
-            .add_option(identity.as_ref().map(|whole| users::Column::Identity.eq(whole.as_str())))
+            .add_option(email.as_ref().map(|part| users::Column::Search.like(matching("%", part))))
+            .add_option(email.as_ref().map(|part| users::Column::Identity.like(matching("%", part))))
+            .add_option(name.as_ref().map(|part| users::Column::Search.like(matching("%\n%", part))))
             .add_option(manager.map(|manager| users::Column::ManagerId.eq(manager.0)))
             .add_option(after.map(|after| users::Column::Id.gt(after.0)))
             .add_option(unverified.map(|wanted| match wanted {
@@ -290,7 +321,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             email: Set(user.email.clone()),
             identity: Set(user.identity.clone()),
             display_name: Set(user.display_name.clone()),
-            search: Set(search_text(&[&user.identity, &user.display_name])),
+            search: Set(search_text(&user.identity, &user.display_name)),
             approval: Set(word(user.approval.state)?),
             approval_at: Set(user.approval.at.map(|at| at.0)),
             approval_by: Set(user.approval.by.map(|by| by.0)),
@@ -349,15 +380,15 @@ fn with_status(status: Status) -> Result<Condition> {
     })
 }
 
-/// What substring search looks at: the parts folded like an identity, a line each.
-pub(in crate::store) fn search_text(parts: &[&str]) -> String {
-    parts.iter().map(|part| crate::domain::email::identity(part)).collect::<Vec<_>>().join("\n")
+/// What substring search looks at, in one indexed column: the address, a line further the name, folded alike.
+fn search_text(identity: &str, name: &str) -> String {
+    format!("{identity}\n{}", crate::domain::email::identity(name))
 }
 
-/// A pattern that finds the text anywhere, taken literally.
-fn contains(text: &str) -> LikeExpr {
+/// A pattern that finds the text, taken literally, anywhere after what `before` says.
+fn matching(before: &str, text: &str) -> LikeExpr {
     let literal = crate::domain::email::identity(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    LikeExpr::new(format!("%{literal}%")).escape('\\')
+    LikeExpr::new(format!("{before}{literal}%")).escape('\\')
 }
 
 fn hold(row: &holds::Model) -> Result<Hold> {

@@ -13,19 +13,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use tokio::task::AbortHandle;
 
 /// The boundaries that the OpenTelemetry conventions ask of `rpc.server.call.duration`.
-const RPC_SECONDS: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+const RPC_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// From a decision out of the cache to one that waited for a tail.
-const DECISION_SECONDS: &[f64] = &[
-    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 0.025, 0.1, 0.5, 1.0,
-];
+const DECISION_SECONDS: &[f64] =
+    &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 0.025, 0.1, 0.5, 1.0];
 
 /// From one round trip on a socket to a database in trouble.
-const DATABASE_SECONDS: &[f64] = &[
-    2.5e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
-];
+const DATABASE_SECONDS: &[f64] = &[2.5e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// How often samples of histograms are folded into buckets: until then each takes 16 bytes.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -60,10 +55,7 @@ pub fn code_name(code: i32) -> &'static str {
 }
 
 fn code_index(code: i32) -> usize {
-    usize::try_from(code)
-        .ok()
-        .filter(|code| *code < CODES.len())
-        .unwrap_or(UNKNOWN)
+    usize::try_from(code).ok().filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN)
 }
 
 enum Kind {
@@ -129,10 +121,7 @@ pub enum ExporterError {
 
 /// Binds the endpoint, installs the recorder of the process and describes every metric to it.
 pub(super) fn serve(address: SocketAddr) -> Result<AbortHandle, ExporterError> {
-    let (recorder, exporter) = builder()?
-        .with_http_listener(address)
-        .upkeep_timeout(UPKEEP)
-        .build()?;
+    let (recorder, exporter) = builder()?.with_http_listener(address).upkeep_timeout(UPKEEP).build()?;
     metrics::set_global_recorder(recorder).map_err(|_| ExporterError::Installed)?;
     describe();
     let exporter = tokio::spawn(async move {
@@ -144,25 +133,14 @@ pub(super) fn serve(address: SocketAddr) -> Result<AbortHandle, ExporterError> {
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    METRICS
-        .iter()
-        .try_fold(PrometheusBuilder::new(), |builder, metric| {
-            match metric.kind {
-                Kind::Histogram(buckets) => {
-                    builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)
-                }
-                Kind::Counter | Kind::Gauge => Ok(builder),
-            }
-        })
+    METRICS.iter().try_fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
+        Kind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
+        Kind::Counter | Kind::Gauge => Ok(builder),
+    })
 }
 
 fn describe() {
-    for &Metric {
-        name,
-        ref kind,
-        help,
-    } in METRICS
-    {
+    for &Metric { name, ref kind, help } in METRICS {
         match kind {
             Kind::Counter => metrics::describe_counter!(name, Unit::Count, help),
             Kind::Gauge => metrics::describe_gauge!(name, Unit::Count, help),
@@ -185,13 +163,8 @@ struct Method {
 impl Calls {
     /// For these methods (`package.Service/Method`), which [`Calls::record`] names by their position.
     pub fn new(methods: impl IntoIterator<Item = String>) -> Self {
-        let method = |name: String| Method {
-            name: name.into(),
-            by_code: Default::default(),
-        };
-        Self {
-            methods: methods.into_iter().map(method).collect(),
-        }
+        let method = |name: String| Method { name: name.into(), by_code: Default::default() };
+        Self { methods: methods.into_iter().map(method).collect() }
     }
 
     /// Counts a call; a position that no method has is ignored.
@@ -201,10 +174,7 @@ impl Calls {
         };
         let code = code_index(code);
         let series = method.by_code[code].get_or_init(|| {
-            let labels = [
-                ("rpc_method", method.name.clone()),
-                ("rpc_response_status_code", CODES[code].into()),
-            ];
+            let labels = [("rpc_method", method.name.clone()), ("rpc_response_status_code", CODES[code].into())];
             metrics::histogram!(CALLS, &labels)
         });
         series.record(took);
@@ -303,27 +273,13 @@ mod tests {
             calls.record(1, 0, Duration::from_millis(1));
         });
         let series = |code: &str| {
-            format!(
-                "rpc_method=\"countersign.v1.UserService/GetUser\",rpc_response_status_code=\"{code}\""
-            )
+            format!("rpc_method=\"countersign.v1.UserService/GetUser\",rpc_response_status_code=\"{code}\"")
         };
         for line in [
-            format!(
-                "rpc_server_call_duration_seconds_bucket{{{},le=\"0.005\"}} 0",
-                series("OK")
-            ),
-            format!(
-                "rpc_server_call_duration_seconds_bucket{{{},le=\"0.01\"}} 1",
-                series("OK")
-            ),
-            format!(
-                "rpc_server_call_duration_seconds_count{{{}}} 1",
-                series("OK")
-            ),
-            format!(
-                "rpc_server_call_duration_seconds_count{{{}}} 1",
-                series("UNKNOWN")
-            ),
+            format!("rpc_server_call_duration_seconds_bucket{{{},le=\"0.005\"}} 0", series("OK")),
+            format!("rpc_server_call_duration_seconds_bucket{{{},le=\"0.01\"}} 1", series("OK")),
+            format!("rpc_server_call_duration_seconds_count{{{}}} 1", series("OK")),
+            format!("rpc_server_call_duration_seconds_count{{{}}} 1", series("UNKNOWN")),
         ] {
             assert!(text.lines().any(|is| is == line), "{line} is not in {text}");
         }
@@ -364,10 +320,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_taken_is_refused_at_once() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(
-            serve(taken.local_addr().unwrap()),
-            Err(ExporterError::Build(_))
-        ));
+        assert!(matches!(serve(taken.local_addr().unwrap()), Err(ExporterError::Build(_))));
     }
 
     fn rendered(work: impl FnOnce()) -> String {

@@ -48,10 +48,7 @@ pub enum Error {
     #[error("trace exporter: {0}")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     #[error("metrics on {address}: {source}")]
-    Metrics {
-        address: SocketAddr,
-        source: metrics::ExporterError,
-    },
+    Metrics { address: SocketAddr, source: metrics::ExporterError },
     #[error("logs: {0}")]
     Logs(#[from] TryInitError),
 }
@@ -68,16 +65,9 @@ pub struct Telemetry {
 /// # Errors
 /// The address for metrics can't be bound; the collector's address can't be used; telemetry was started before.
 pub fn start(options: Options) -> Result<Telemetry, Error> {
-    let Options {
-        pretty,
-        filter,
-        otlp_endpoint,
-        metrics_listen,
-    } = options;
+    let Options { pretty, filter, otlp_endpoint, metrics_listen } = options;
     let traces = otlp_endpoint.as_ref().map(exporting_to).transpose()?;
-    let tracer = traces
-        .as_ref()
-        .map(|provider| provider.tracer("countersign"));
+    let tracer = traces.as_ref().map(|provider| provider.tracer("countersign"));
     tracing_subscriber::registry()
         .with(tracer.clone().map(trace::layer))
         .with(log_layer(pretty, EnvFilter::try_new(filter)?))
@@ -85,13 +75,9 @@ pub fn start(options: Options) -> Result<Telemetry, Error> {
     if let Some(tracer) = tracer {
         trace::enable(tracer);
     }
-    let metrics = metrics_listen.map(|address| {
-        metrics::serve(address).map_err(|source| Error::Metrics { address, source })
-    });
-    Ok(Telemetry {
-        traces,
-        metrics: metrics.transpose()?,
-    })
+    let metrics =
+        metrics_listen.map(|address| metrics::serve(address).map_err(|source| Error::Metrics { address, source }));
+    Ok(Telemetry { traces, metrics: metrics.transpose()? })
 }
 
 impl Telemetry {
@@ -102,8 +88,7 @@ impl Telemetry {
             metrics.abort();
         }
         let Some(traces) = traces else { return };
-        let flushed =
-            tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(FLUSH_TIMEOUT));
+        let flushed = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(FLUSH_TIMEOUT));
         if let Ok(Err(error)) = flushed.await {
             tracing::warn!(%error, "the last spans did not reach the collector");
         }
@@ -112,16 +97,10 @@ impl Telemetry {
 
 /// Samples everything: a span is only made where one is wanted.
 fn exporting_to(endpoint: &http::Uri) -> Result<SdkTracerProvider, Error> {
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint.to_string())
-        .build()?;
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.to_string()).build()?;
     let resource = Resource::builder()
         .with_service_name(env!("CARGO_PKG_NAME"))
-        .with_attribute(opentelemetry::KeyValue::new(
-            "service.version",
-            env!("CARGO_PKG_VERSION"),
-        ))
+        .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
     Ok(SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)
@@ -138,11 +117,7 @@ where
     let lines = if pretty {
         lines.with_ansi(stderr().is_terminal()).boxed()
     } else {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed()
+        lines.json().flatten_event(true).with_span_list(false).boxed()
     };
     // Without the hint, the pair would have none, and every `trace!` of every crate would be asked about.
     let quiet = FilterFn::new(not_a_statement).with_max_level_hint(LevelFilter::TRACE);
@@ -151,8 +126,7 @@ where
 
 fn not_a_statement(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let database =
-        target.starts_with("sqlx") || target == "sea_orm" || target.starts_with("sea_orm::");
+    let database = target.starts_with("sqlx") || target == "sea_orm" || target.starts_with("sea_orm::");
     !database || *metadata.level() <= tracing::Level::WARN
 }
 
@@ -170,9 +144,7 @@ mod tests {
         let seen = Seen::default();
         let filter = EnvFilter::new("trace,sqlx::query=trace,sea_orm=trace");
         let quiet = FilterFn::new(not_a_statement).with_max_level_hint(LevelFilter::TRACE);
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(seen.clone())
-            .with_filter(filter.and(quiet));
+        let layer = tracing_subscriber::fmt::layer().with_writer(seen.clone()).with_filter(filter.and(quiet));
         with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(target: "sqlx::query", "SELECT");
             tracing::debug!(target: "sea_orm", "postgres://");
@@ -181,10 +153,7 @@ mod tests {
         });
         let text = seen.text();
         assert!(text.contains("refused") && text.contains("ours"), "{text}");
-        assert!(
-            !text.contains("SELECT") && !text.contains("postgres://"),
-            "{text}"
-        );
+        assert!(!text.contains("SELECT") && !text.contains("postgres://"), "{text}");
     }
 
     #[derive(Clone, Default)]

@@ -37,17 +37,13 @@ pub(super) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
 {
-    let wanted = DynFilterFn::new(
-        |metadata, context: &tracing_subscriber::layer::Context<'_, S>| {
-            metadata.target() == SERVER || (ours(metadata) && context.lookup_current().is_some())
-        },
-    );
-    let wanted = wanted
-        .with_max_level_hint(LevelFilter::INFO)
-        .with_callsite_filter(|metadata| match ours(metadata) {
-            true => tracing::subscriber::Interest::sometimes(),
-            false => tracing::subscriber::Interest::never(),
-        });
+    let wanted = DynFilterFn::new(|metadata, context: &tracing_subscriber::layer::Context<'_, S>| {
+        metadata.target() == SERVER || (ours(metadata) && context.lookup_current().is_some())
+    });
+    let wanted = wanted.with_max_level_hint(LevelFilter::INFO).with_callsite_filter(|metadata| match ours(metadata) {
+        true => tracing::subscriber::Interest::sometimes(),
+        false => tracing::subscriber::Interest::never(),
+    });
     OpenTelemetryLayer::new(tracer)
         .with_location(false)
         .with_threads(false)
@@ -73,8 +69,7 @@ pub fn remote_context(headers: &HeaderMap) -> Option<Context> {
 const FLAGS: usize = 54;
 
 fn extract(headers: &HeaderMap) -> Option<Context> {
-    let context =
-        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
     context.span().span_context().is_valid().then_some(context)
 }
 
@@ -117,20 +112,15 @@ pub fn record_failure(headers: &HeaderMap, method: &str, code: i32, started: Sys
         return;
     };
     let name = code_name(code);
-    let builder = tracer
-        .span_builder(method.to_owned())
-        .with_kind(SpanKind::Server)
-        .with_start_time(started)
-        .with_attributes([
+    let builder =
+        tracer.span_builder(method.to_owned()).with_kind(SpanKind::Server).with_start_time(started).with_attributes([
             KeyValue::new("rpc.system.name", "grpc"),
             KeyValue::new("rpc.method", method.to_owned()),
             KeyValue::new("rpc.response.status_code", name),
             KeyValue::new("error.type", name),
         ]);
     let parent = extract(headers).unwrap_or_default();
-    tracer
-        .build_with_context(builder, &parent)
-        .set_status(Status::error(""));
+    tracer.build_with_context(builder, &parent).set_status(Status::error(""));
 }
 
 /// Whether a code says that the server failed, rather than the caller: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
@@ -171,12 +161,7 @@ mod tests {
             assert!(remote_context(&headers(SAMPLED)).is_some());
             assert!(remote_context(&headers(&SAMPLED.replace("-01", "-00"))).is_none());
             assert!(remote_context(&HeaderMap::new()).is_none());
-            for malformed in [
-                "",
-                "00",
-                "00-zz-b7ad6b7169203331-01",
-                &SAMPLED.replace("0af7", "zzzz"),
-            ] {
+            for malformed in ["", "00", "00-zz-b7ad6b7169203331-01", &SAMPLED.replace("0af7", "zzzz")] {
                 assert!(remote_context(&headers(malformed)).is_none(), "{malformed}");
             }
         });
@@ -187,29 +172,16 @@ mod tests {
         let spans = exported(|| {
             let context = extract(&headers(SAMPLED)).unwrap();
             let span = server_span("countersign.v1.UserService/GetUser", context);
-            span.in_scope(|| {
-                tracing::info_span!(target: "countersign::store", "load").in_scope(|| ())
-            });
+            span.in_scope(|| tracing::info_span!(target: "countersign::store", "load").in_scope(|| ()));
             finish(&span, 14);
         });
-        let [load, call] = spans.as_slice() else {
-            panic!("{spans:#?}")
-        };
+        let [load, call] = spans.as_slice() else { panic!("{spans:#?}") };
         assert_eq!(call.name, "countersign.v1.UserService/GetUser");
         assert_eq!(call.parent_span_id.to_string(), "b7ad6b7169203331");
-        assert_eq!(
-            call.span_context.trace_id().to_string(),
-            "0af7651916cd43dd8448eb211c80319c"
-        );
+        assert_eq!(call.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert!(matches!(call.status, Status::Error { .. }));
-        assert!(
-            call.attributes
-                .contains(&KeyValue::new("rpc.response.status_code", "UNAVAILABLE"))
-        );
-        assert!(
-            call.attributes
-                .contains(&KeyValue::new("error.type", "UNAVAILABLE"))
-        );
+        assert!(call.attributes.contains(&KeyValue::new("rpc.response.status_code", "UNAVAILABLE")));
+        assert!(call.attributes.contains(&KeyValue::new("error.type", "UNAVAILABLE")));
         assert_eq!(load.parent_span_id, call.span_context.span_id());
     }
 
@@ -223,19 +195,12 @@ mod tests {
     }
 
     fn headers(traceparent: &str) -> HeaderMap {
-        [(
-            http::HeaderName::from_static("traceparent"),
-            traceparent.parse().unwrap(),
-        )]
-        .into_iter()
-        .collect()
+        [(http::HeaderName::from_static("traceparent"), traceparent.parse().unwrap())].into_iter().collect()
     }
 
     fn exported(work: impl FnOnce()) -> Vec<SpanData> {
         let exporter = Kept::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(exporter.clone())
-            .build();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
         enable(provider.tracer("test"));
         let subscriber = tracing_subscriber::registry().with(layer(provider.tracer("test")));
         tracing::subscriber::with_default(subscriber, work);

@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::request::Parts;
 use http::{Request, Response};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
@@ -88,7 +89,11 @@ where
         let inner = std::mem::replace(&mut self.inner, ready);
         let path = request.uri().path();
         let Some(method) = self.door.methods.get(path) else {
-            return if FOREIGN.iter().any(|prefix| path.starts_with(prefix)) { pass(inner, request) } else { unknown() };
+            return if FOREIGN.iter().any(|prefix| path.starts_with(prefix)) {
+                pass(inner, request)
+            } else {
+                unknown()
+            };
         };
         let door = Arc::clone(&self.door);
         let seen = door.observer.begin(method, request.headers());
@@ -112,7 +117,7 @@ impl Shared {
     async fn handle<S>(
         &self,
         inner: S,
-        mut request: Request<Body>,
+        request: Request<Body>,
         method: &'static Method,
         call: CallId,
     ) -> Result<Response<Body>, Status>
@@ -120,31 +125,33 @@ impl Shared {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
-        let ctx = self.enter(&request, method, call).await.map_err(|error| status::status(&error, call))?;
-        request.extensions_mut().insert(ctx);
+        let (mut head, body) = request.into_parts();
+        let ctx = self.enter(&head, method, call).await.map_err(|error| status::status(&error, call))?;
+        head.extensions.insert(ctx);
+        let request = Request::from_parts(head, body);
         let response = if method.writes { self.detached(inner, request).await } else { caught(inner, request).await };
         let response = response.ok_or_else(|| status::status(&Error::internal("the handler panicked"), call))?;
         Ok(mend(response))
     }
 
     /// Who calls, in which realm; refused before the request's body is looked at.
-    async fn enter(&self, request: &Request<Body>, method: &'static Method, call: CallId) -> Result<Ctx, Error> {
+    async fn enter(&self, head: &Parts, method: &'static Method, call: CallId) -> Result<Ctx, Error> {
         let now = self.app.clock().now();
-        let caller = match authn::bearer(request.headers())? {
+        let caller = match authn::bearer(&head.headers)? {
             Some(bearer) => Some(self.app.authenticate(bearer).await?),
             None if method.needs == crate::app::Requirement::Public => None,
             None => return Err(Error::refused(Reason::CredentialMissing, "a credential is required")),
         };
-        let realm = self.app.realm_of_call(authn::realm(request.headers())?, caller.as_deref()).await?;
+        let realm = self.app.realm_of_call(authn::realm(&head.headers)?, caller.as_deref()).await?;
         let mut ctx = Ctx {
             realm,
             actor: Actor::Anonymous,
             rpc: method.name,
             now,
             credential_expires_at: caller.as_ref().and_then(|caller| caller.expires_at),
-            peer: self.peer(request),
+            peer: self.peer(head),
             call,
-            trace_id: observe::trace_id(request.headers()),
+            trace_id: observe::trace_id(&head.headers),
             repeat: None,
         };
         if let Some(caller) = caller {
@@ -170,10 +177,10 @@ impl Shared {
         self.writes.spawn(tracing::Instrument::instrument(caught(inner, request), span)).await.ok().flatten()
     }
 
-    fn peer(&self, request: &Request<Body>) -> Option<IpAddr> {
-        let info = request.extensions().get::<tonic::transport::server::TcpConnectInfo>()?;
+    fn peer(&self, head: &Parts) -> Option<IpAddr> {
+        let info = head.extensions.get::<tonic::transport::server::TcpConnectInfo>()?;
         let peer = info.remote_addr()?.ip();
-        Some(authn::source(peer, request.headers(), &self.trusted_proxies))
+        Some(authn::source(peer, &head.headers, &self.trusted_proxies))
     }
 }
 

@@ -11,7 +11,8 @@ use tracing::Span;
 use crate::app::CallId;
 use crate::app::clock::Clock;
 use crate::grpc::access::{Method, Methods};
-use crate::telemetry::{self, Calls};
+use crate::telemetry::metrics::Calls;
+use crate::telemetry::trace;
 
 /// What is known of a call while it runs.
 pub(super) struct Seen {
@@ -37,7 +38,7 @@ impl Observer {
 
     pub(super) fn begin(&self, method: &'static Method, headers: &HeaderMap) -> Seen {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let span = telemetry::remote_context(headers).map(|caller| telemetry::server_span(&method.full_name, caller));
+        let span = trace::remote_context(headers).map(|caller| trace::server_span(&method.full_name, caller));
         Seen { call: CallId { process: self.process, number }, span, method, began: Clock::elapsed() }
     }
 
@@ -45,7 +46,7 @@ impl Observer {
         let code = Status::from_header_map(response.headers()).map_or(0, |status| i32::from(status.code()));
         self.calls.record(seen.method.index, code, Clock::elapsed().saturating_sub(seen.began));
         if let Some(span) = seen.span {
-            telemetry::finish(&span, code);
+            trace::finish(&span, code);
         }
     }
 }

@@ -1,0 +1,110 @@
+//! No orphaning: an organization keeps somebody who can assign its roles.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::facts::{Basket, Facts, decide, reserved};
+use super::guard::permissions;
+use super::write::Change;
+use super::{Actor, Reason};
+use crate::cache::Subject;
+use crate::domain::decision::{CompiledPrincipal, Question};
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, UserId};
+use crate::domain::snapshot::{Entry, Principal};
+use crate::store::EntryFilter;
+
+impl Change<'_> {
+    /// Requires that somebody is left who can assign roles in each organization where this user can, once the user is
+    /// held or removed. Only actors scoped to an organization are bound by it.
+    pub(super) async fn require_no_orphaning(&self, user: UserId, within: Option<OrganizationId>) -> Result<()> {
+        self.require_somebody_left(user.into(), within, |_| false).await
+    }
+
+    /// As [`Change::require_no_orphaning`], once the user is stripped of these entries alone.
+    pub(super) async fn require_no_stripping(&self, principal: PrincipalId, entries: &[EntryId]) -> Result<()> {
+        self.require_somebody_left(principal, None, |entry| !entries.contains(&entry.id)).await
+    }
+
+    async fn require_somebody_left(
+        &self,
+        leaving: PrincipalId,
+        within: Option<OrganizationId>,
+        left_with: impl Fn(&Entry) -> bool,
+    ) -> Result<()> {
+        let Some(subject) = self.principal(leaving).await?.filter(|subject| subject.principal().is_user()) else {
+            return Ok(());
+        };
+        let scopes: BTreeSet<_> =
+            subject.principal().entries.iter().filter_map(|entry| entry.scope.organization()).collect();
+        for organization in scopes.into_iter().filter(|id| within.is_none_or(|within| within == *id)) {
+            if self.acts_realm_wide(organization).await? {
+                continue;
+            }
+            let loses = self.assigns_there(&subject, organization, |_| true).await?
+                && !self.assigns_there(&subject, organization, &left_with).await?;
+            if loses && !self.another_assigns(organization, leaving).await? {
+                return Err(Error::refused_with(
+                    Reason::WouldOrphan,
+                    "nobody would be left who can assign roles in this organization",
+                    vec![("organization", organization.to_string())],
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the actor reaches the organization by more than entries scoped to it.
+    async fn acts_realm_wide(&self, organization: OrganizationId) -> Result<bool> {
+        if matches!(self.ctx.actor, Actor::Platform { .. }) {
+            return Ok(true);
+        }
+        let actor = self.actor().await?;
+        let permission = [permissions::ASSIGN, permissions::SUSPEND, permissions::APPROVE];
+        let mut basket = Basket::default();
+        let beyond = compiled(self, actor.principal(), |entry| entry.scope.organization().is_none());
+        for name in permission {
+            let question = question(self, name, organization)?;
+            if decide(self, &mut basket, &beyond, &question, self.ctx.now).await?.is_allowed() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn another_assigns(&self, organization: OrganizationId, leaving: PrincipalId) -> Result<bool> {
+        let filter = EntryFilter { organization: Some(organization), ..EntryFilter::default() };
+        let holders: BTreeSet<_> = self.rows().entries(&filter).await?.into_iter().map(|row| row.principal).collect();
+        for holder in holders.into_iter().filter(|holder| *holder != leaving) {
+            let Some(subject) = self.principal(holder).await? else { continue };
+            if subject.principal().is_user() && self.assigns_there(&subject, organization, |_| true).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a member's entries scoped to the organization give the right to assign roles there, at ALL.
+    async fn assigns_there(
+        &self,
+        subject: &Subject,
+        organization: OrganizationId,
+        counts: impl Fn(&Entry) -> bool,
+    ) -> Result<bool> {
+        let scoped = |entry: &Entry| entry.scope.organization() == Some(organization) && counts(entry);
+        let subject = compiled(self, subject.principal(), scoped);
+        let question = question(self, permissions::ASSIGN, organization)?;
+        Ok(decide(self, &mut Basket::default(), &subject, &question, self.ctx.now).await?.is_allowed())
+    }
+}
+
+fn question<'a>(change: &Change<'_>, name: &str, organization: OrganizationId) -> Result<Question<'a>> {
+    let permission = reserved(change.catalogue(), name)?;
+    Ok(Question { permission, organization: Some(organization), owner: None, resource: None })
+}
+
+/// The principal with some of its entries only.
+fn compiled(change: &Change<'_>, principal: &Principal, counts: impl Fn(&Entry) -> bool) -> CompiledPrincipal {
+    let entries = principal.entries.iter().filter(|entry| counts(entry)).cloned().collect();
+    CompiledPrincipal::compile(Arc::new(Principal { entries, ..principal.clone() }), change.catalogue())
+}

@@ -1,0 +1,63 @@
+//! What every handler has in hand: the service, and the call that the door let in.
+
+use std::sync::Arc;
+
+use tonic::{Request, Status};
+
+use super::status;
+use crate::app::{App, Ctx, Done, Error, Result};
+use crate::crypto::consistency_token::ConsistencyToken;
+use crate::domain::ids::RealmId;
+use crate::domain::realm::Position;
+
+/// Every service of ours: each `impl` of a generated trait stands in the file of its noun.
+#[derive(Clone)]
+pub struct Api {
+    pub(super) app: Arc<App>,
+}
+
+impl Api {
+    /// The services of an app.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    /// The consistency token of a change.
+    pub(super) fn token<T>(&self, done: &Done<T>) -> String {
+        self.token_at(done.realm, done.position)
+    }
+
+    /// The consistency token of a position.
+    pub(super) fn token_at(&self, realm: RealmId, at: Position) -> String {
+        let Position { revision, mark } = at;
+        ConsistencyToken { realm, revision, mark }.print(self.app.keys())
+    }
+}
+
+/// A call, with its context.
+pub(super) struct Called {
+    pub(super) ctx: Ctx,
+}
+
+impl Called {
+    /// Takes a request apart.
+    pub(super) fn new<T>(request: Request<T>) -> std::result::Result<(Self, T), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        let ctx = extensions.remove::<Ctx>().ok_or_else(|| {
+            let fault = Error::internal("a call came in that no door let in");
+            status::status(&fault, crate::app::CallId { process: 0, number: 0 })
+        })?;
+        Ok((Self { ctx }, message))
+    }
+
+    /// What was parsed, or the status that says what was wrong with it.
+    pub(super) fn parsed<T>(&self, parsed: Result<T>) -> std::result::Result<T, Status> {
+        parsed.map_err(|error| status::status(&error, self.ctx.call))
+    }
+
+    /// What a use case answered, or the status of its failure.
+    pub(super) fn answer<T>(&self, answer: Result<T>) -> std::result::Result<T, Status> {
+        answer.map_err(|error| status::status(&error, self.ctx.call))
+    }
+}

@@ -1,0 +1,230 @@
+//! Conversions that services share. Inbound is parsed once, collecting every violated field; outbound is a plain
+//! function that takes the whole value apart.
+
+use std::ops::RangeInclusive;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::pb;
+use crate::app::{self, Error, Paging, Reason, Repeat, Violation};
+use crate::domain::account::{Gate, HoldCause};
+use crate::domain::handle::Handle;
+use crate::domain::ids::PrincipalId;
+use crate::domain::permission::{Pattern, Reach};
+use crate::domain::snapshot::Resource;
+use crate::domain::time::Timestamp;
+
+/// A page of a list has so many items if the caller does not say.
+pub(super) const PAGE_SIZE: u64 = 50;
+/// More items than this are not answered at once, whatever the caller says.
+pub(super) const PAGE_SIZE_MAX: u64 = 1000;
+/// The longest reason or note.
+pub(super) const NOTE_CHARS_MAX: usize = 1000;
+/// The longest title or name of a person.
+pub(super) const TITLE_CHARS_MAX: usize = 200;
+
+/// Reads the fields of a request and collects what is wrong with them.
+///
+/// Every reader answers something, so that reading goes on after a violation; [`Fields::finish`] lets nothing of it out
+/// unless all was well.
+#[derive(Debug, Default)]
+pub(super) struct Fields(Vec<Violation>);
+
+impl Fields {
+    /// What was read, if nothing was wrong.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Error> {
+        if self.0.is_empty() { Ok(value) } else { Err(Error::Invalid(self.0)) }
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
+        self.0.push(Violation { field: field.to_owned(), description: description.into(), reason: None });
+    }
+
+    /// As [`Fields::wrong`], with a reason of its own.
+    pub(super) fn wrong_for(&mut self, reason: Reason, field: &str, description: impl Into<String>) {
+        self.0.push(Violation { field: field.to_owned(), description: description.into(), reason: Some(reason) });
+    }
+
+    /// Keeps a value that was read, or notes why it could not be.
+    pub(super) fn keep<T, E: std::fmt::Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
+        read.map_err(|error| self.wrong(field, error.to_string())).ok()
+    }
+
+    /// A text of so many characters, without control characters, spaces around it dropped.
+    pub(super) fn text(&mut self, field: &str, text: &str, chars: RangeInclusive<usize>) -> String {
+        let text = text.trim();
+        let count = text.chars().count();
+        if !chars.contains(&count) {
+            let (least, most) = chars.into_inner();
+            self.wrong(field, format!("has {count} characters, {least} to {most} are allowed"));
+        } else if text.chars().any(is_unprintable) {
+            self.wrong(field, "has a control character");
+        }
+        text.to_owned()
+    }
+
+    /// A handle: an id, or something natural.
+    pub(super) fn handle(&mut self, field: &str, text: &str) -> Handle {
+        Handle::parse(&self.text(field, text, 1..=254))
+    }
+
+    /// A handle that may be left out.
+    pub(super) fn optional_handle(&mut self, field: &str, text: &str) -> Option<Handle> {
+        (!text.is_empty()).then(|| self.handle(field, text))
+    }
+
+    /// An id in canonical text.
+    pub(super) fn id(&mut self, field: &str, text: &str) -> Uuid {
+        Uuid::parse_str(text.trim()).unwrap_or_else(|_| {
+            self.wrong(field, "is not an id");
+            Uuid::nil()
+        })
+    }
+
+    /// An id that may be left out.
+    pub(super) fn optional_id(&mut self, field: &str, text: &str) -> Option<Uuid> {
+        (!text.is_empty()).then(|| self.id(field, text))
+    }
+
+    /// An instant that may be left out.
+    pub(super) fn instant(&mut self, field: &str, at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+        let at = at?;
+        let micros =
+            at.seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(i64::from(at.nanos / 1000)));
+        // What RFC 3339 can print: the years 1 to 9999.
+        let printable =
+            (-62_135_596_800..=253_402_300_799).contains(&at.seconds) && (0..1_000_000_000).contains(&at.nanos);
+        if micros.is_none() || !printable {
+            self.wrong(field, "is not an instant of the years 1 to 9999");
+        }
+        micros.map(Timestamp)
+    }
+
+    /// A pattern of permissions.
+    pub(super) fn pattern(&mut self, field: &str, text: &str) -> Option<Pattern> {
+        self.keep(field, Pattern::parse(text))
+    }
+
+    /// A reach; unspecified is an error.
+    pub(super) fn reach(&mut self, field: &str, reach: i32) -> Reach {
+        match pb::Reach::try_from(reach) {
+            Ok(pb::Reach::Own) => Reach::Own,
+            Ok(pb::Reach::Team) => Reach::Team,
+            Ok(pb::Reach::All) => Reach::All,
+            Ok(pb::Reach::Unspecified) | Err(_) => {
+                self.wrong(field, format!("is {reach}, OWN, TEAM or ALL are allowed"));
+                Reach::Own
+            }
+        }
+    }
+
+    /// A resource that may be left out.
+    pub(super) fn resource(&mut self, field: &str, resource: Option<pb::Resource>) -> Option<Resource> {
+        let pb::Resource { r#type, id } = resource?;
+        let kind = self.text(&format!("{field}.type"), &r#type, 1..=64);
+        let id = self.text(&format!("{field}.id"), &id, 1..=200);
+        Some(Resource { kind, id })
+    }
+
+    /// What makes a call repeatable; `body` is the request itself.
+    pub(super) fn repeat(&mut self, request_id: &str, body: &impl Message) -> Option<Repeat> {
+        if request_id.is_empty() {
+            return None;
+        }
+        let id = self.id("request_id", request_id);
+        Some(Repeat { request_id: id.to_string(), body_digest: Sha256::digest(body.encode_to_vec()).into() })
+    }
+
+    /// Which page. `query` is the request with its page fields cleared: what a token is bound to.
+    pub(super) fn page(&mut self, size: i32, token: String, query: &impl Message) -> Paging {
+        if size < 0 {
+            self.wrong("page_size", format!("is {size}, at least 0 is allowed"));
+        }
+        let size = match u64::try_from(size).unwrap_or(0) {
+            0 => PAGE_SIZE,
+            size => size.min(PAGE_SIZE_MAX),
+        };
+        Paging { size, token, query: Sha256::digest(query.encode_to_vec()).to_vec() }
+    }
+}
+
+/// Control characters, and what turns text around or renders as nothing.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A text that is empty when there is none.
+pub(super) fn none_if_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// An instant on the wire.
+pub(super) fn instant(at: Timestamp) -> prost_types::Timestamp {
+    let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
+    prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or(0) }
+}
+
+/// A principal with its natural handle, as far as that is known.
+pub(super) fn principal(id: PrincipalId, name: Option<&app::Name>) -> pb::PrincipalRef {
+    let kind = match name {
+        Some(name) if name.person => pb::PrincipalKind::User,
+        Some(_) => pb::PrincipalKind::ServiceAccount,
+        None => pb::PrincipalKind::Unspecified,
+    };
+    let handle = name.map(|name| name.handle.clone()).unwrap_or_default();
+    pb::PrincipalRef { id: id.to_string(), kind: kind.into(), handle }
+}
+
+/// A reason of the public vocabulary.
+pub(super) fn reason(reason: Reason) -> pb::ErrorReason {
+    let name = format!("ERROR_REASON_{}", reason.name());
+    pb::ErrorReason::from_str_name(&name).unwrap_or(pb::ErrorReason::Unspecified)
+}
+
+/// A failing gate, with what people read in this realm.
+pub(super) fn gate(gate: Gate, words: Option<String>) -> pb::Gate {
+    let cause = match gate {
+        Gate::Suspended(cause) => hold_cause(cause),
+        Gate::Blocked => pb::HoldCause::Blocked,
+        _ => pb::HoldCause::Unspecified,
+    };
+    pb::Gate {
+        reason: reason(gate.into()).into(),
+        cause: cause.into(),
+        message: words.unwrap_or_default(),
+        lifted_by: gate.lifted_by().to_owned(),
+    }
+}
+
+/// The cause of a hold.
+pub(super) fn hold_cause(cause: HoldCause) -> pb::HoldCause {
+    match cause {
+        HoldCause::Blocked => pb::HoldCause::Blocked,
+        HoldCause::Administrator => pb::HoldCause::Administrator,
+        HoldCause::Inactivity => pb::HoldCause::Inactivity,
+        HoldCause::FailedSignIns => pb::HoldCause::FailedSignIns,
+    }
+}
+
+/// The cause of a hold, as errors name it.
+pub(super) fn cause_name(cause: HoldCause) -> &'static str {
+    match cause {
+        HoldCause::Blocked => "BLOCKED",
+        HoldCause::Administrator => "ADMINISTRATOR",
+        HoldCause::Inactivity => "INACTIVITY",
+        HoldCause::FailedSignIns => "FAILED_SIGN_INS",
+    }
+}
+
+/// A reach on the wire.
+pub(super) fn reach(reach: Reach) -> pb::Reach {
+    match reach {
+        Reach::Own => pb::Reach::Own,
+        Reach::Team => pb::Reach::Team,
+        Reach::All => pb::Reach::All,
+    }
+}
