@@ -61,6 +61,7 @@ fn role(level: u128, n: u128) -> Role {
         id: role_id(level, n),
         name: format!("role-{level}-{n}"),
         title: String::new(),
+        description: String::new(),
         grants: vec![(Pattern::parse(&pattern).unwrap(), if n % 3 == 0 { Reach::Own } else { Reach::All })],
         includes: if level < 2 { vec![includes(0), includes(7)] } else { vec![] },
         assignable: Assignable { organization: true, realm: true, ..Assignable::default() },

@@ -9,10 +9,10 @@ use super::error::{Error, Result};
 use super::facts::{Basket, Facts, decide, managers_of, reserved};
 use super::reason::Reason;
 use crate::cache::Subject;
-use crate::domain::containment::{Conferral, contained, holds_pattern, reserved_strong, role_contained};
+use crate::domain::containment::{Conferral, contained, holds_pattern, may_assign, reserved_strong, role_contained};
 use crate::domain::decision::{Question, in_team};
 use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
-use crate::domain::ids::{OrganizationId, PrincipalId};
+use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::permission::{Pattern, Reach};
 use crate::domain::snapshot::{Confers, MembershipState, Principal, Scope};
 use crate::domain::time::Timestamp;
@@ -184,6 +184,15 @@ where
         }
         let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
         Ok(holds_pattern(&world, pattern, Reach::All.into(), scope, self.now))
+    }
+
+    /// Whether a role that the actor holds in the scope, conferring, says that it may give this one away.
+    pub(crate) async fn may_assign(&mut self, role: RoleId, scope: Scope) -> Result<bool> {
+        if let Some(organization) = scope.organization() {
+            self.basket.organization(self.facts, organization).await?;
+        }
+        let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
+        Ok(may_assign(&world, role, scope, self.now))
     }
 
     /// Nobody reaches up: acting on somebody who holds something reserved at TEAM or ALL takes as much. `within` limits

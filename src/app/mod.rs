@@ -6,6 +6,7 @@
 
 mod admission;
 pub mod clock;
+mod conferral;
 mod credential;
 mod ctx;
 mod error;

@@ -103,6 +103,25 @@ pub fn holds_pattern(world: &World<'_>, pattern: &Pattern, reaches: Reaches, sco
     world.subject.slots_without_resource(place).any(|slot| search.covered_by(slot))
 }
 
+/// Whether the world's subject passes its gates and holds, in this scope or realm-wide, a role that says `may_assign` of
+/// this one, conferring now. Entries that name a resource don't count.
+#[must_use]
+pub fn may_assign(world: &World<'_>, role: RoleId, scope: Scope, now: Timestamp) -> bool {
+    let Found::Place(place) = world.find(scope.organization()) else { return false };
+    if world.gates(now).next().is_some() {
+        return false;
+    }
+    let catalogue = world.catalogue;
+    let names = |holder: &&RoleIndex| catalogue.at(**holder).role.may_assign.contains(&role);
+    let confers = |role| confers(&catalogue.at(role).role, world.subject, place, now);
+    world.subject.slots_without_resource(place).any(|slot| {
+        let Holding::Role(root) = slot.holding else { return false };
+        let mut naming = catalogue.at(root).closure.iter().filter(names);
+        naming.any(|holder| catalogue.route(root, *holder, confers).is_some())
+            && world.subject.stands(catalogue, slot, place, now)
+    })
+}
+
 /// The search for a covering pattern.
 struct Search<'a> {
     world: &'a World<'a>,

@@ -1,6 +1,7 @@
 //! The rules, pure: no I/O, no async, no clock, no randomness, no proto, no SQL.
 
 pub mod account;
+pub mod assignment;
 pub mod audit;
 pub mod catalogue;
 pub mod change;

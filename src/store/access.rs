@@ -4,6 +4,7 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
+use serde::{Deserialize, Serialize};
 
 use super::entity::{entries, permissions, roles};
 use super::error::{Result, corrupt};
@@ -15,7 +16,7 @@ use crate::domain::snapshot::{Confers, Entry, Resource, Scope, Window};
 use crate::domain::time::Timestamp;
 
 /// An entry as the record has it: whose it is, who made it, when and by what way.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct EntryRow {
     pub principal: PrincipalId,
     pub entry: Entry,

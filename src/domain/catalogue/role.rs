@@ -11,6 +11,9 @@ pub struct Role {
     pub id: RoleId,
     pub name: String,
     pub title: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
     #[serde(default)]
     pub grants: Vec<(Pattern, Reach)>,
     /// Roles whose patterns and topics come with this one. A role that is gone is ignored.

@@ -142,6 +142,7 @@ fn role(n: u128) -> impl Strategy<Value = Role> {
             id: id(n),
             name: format!("role-{n}"),
             title: String::new(),
+            description: String::new(),
             grants,
             includes,
             assignable: Assignable { organization: true, realm: true, kinds, default: DefaultFor::No },

@@ -1,0 +1,266 @@
+//! Giving somebody a role, whatever the call: by an assignment, with an approval.
+//!
+//! Rule 3 and the role's own rules live here; that the call's own permission reaches the receiver is the caller's to
+//! have asked. What the realm's policy confers (default roles, the founding role) does not pass here.
+
+use super::Reason;
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::{Guard, permissions};
+use super::membership::company;
+use super::user::person;
+use super::write::Change;
+use crate::domain::assignment::{self, ENTRIES_MAX, Unfit};
+use crate::domain::catalogue::Role;
+use crate::domain::event::{Conferred, Event};
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
+use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
+use crate::store::EntryRow;
+
+/// How an entry came about that somebody assigned.
+const ASSIGNED: &str = "assigned";
+
+impl Change<'_> {
+    /// Gives a role, by every rule but the call's own permission. A user who is no member of the scope's organization
+    /// becomes one if the actor may add members. What is there already, with the same window, is answered as it is.
+    ///
+    /// # Errors
+    /// NOT_FOUND for a role, receiver or organization that is not there; ROLE_RESTRICTED, NOT_CONTAINED;
+    /// ROLE_SCOPE_NOT_ALLOWED, RESOURCE_REQUIRED, KIND_NOT_ALLOWED; NOT_A_MEMBER, ACTOR_WOULD_GAIN and what keeps
+    /// somebody from becoming a member; EXCLUDED_ROLES, LIMIT_REACHED.
+    pub(super) async fn confer_role(
+        &mut self,
+        receiver: PrincipalId,
+        role: RoleId,
+        scope: Scope,
+        resource: Option<Resource>,
+        window: Window,
+    ) -> Result<EntryRow> {
+        let role = self.catalogue().role(role).cloned().ok_or_else(|| Error::not_found("role"))?;
+        let subject = self.principal(receiver).await?.ok_or_else(|| Error::not_found("principal"))?;
+        self.require_may_give(subject.principal(), role.id, scope, resource.is_some()).await?;
+        assignment::fits(&role, scope, resource.as_ref()).map_err(unfit)?;
+        self.require_kind(&role, subject.principal(), scope).await?;
+        self.require_membership(subject.principal(), scope).await?;
+        let entry = Entry {
+            id: EntryId(self.app.clock.new_id()),
+            confers: Confers::Role(role.id),
+            scope,
+            resource: resource.map(Box::new),
+            window,
+        };
+        let held = self.rows().entries_of(receiver).await?;
+        if let Some(there) = same(&held, &entry) {
+            return Ok(there.clone());
+        }
+        self.require_no_exclusion(&held, &role, scope)?;
+        let row = self.insert_entry(receiver, &held, entry, ASSIGNED).await?;
+        let conferred = self.conferred(&row, shown_title(&role)).await?;
+        self.record(Event::RoleAssigned(conferred));
+        Ok(row)
+    }
+
+    /// Rule 3 for a role, given or taken: the actor holds what it confers, or something waives that; and so for every
+    /// role that it lets its holders give.
+    ///
+    /// # Errors
+    /// ROLE_RESTRICTED, NOT_CONTAINED; the nearest miss of `countersign.roles.assign` for a role with `may_assign`.
+    pub(super) async fn require_may_give(
+        &self,
+        receiver: &Principal,
+        role: RoleId,
+        scope: Scope,
+        on_resource: bool,
+    ) -> Result<()> {
+        let mut guard = self.guard().await?;
+        let giving = Giving { role, scope, on_resource, receiver: Some(receiver) };
+        require_conferrable(&mut guard, &giving).await?;
+        self.require_may_pass_on(&[role], scope, Some(receiver.id)).await
+    }
+
+    /// Requires that the actor could itself assign whatever `may_assign` of these roles leads to.
+    ///
+    /// # Errors
+    /// As [`Change::require_may_give`].
+    pub(super) async fn require_may_pass_on(
+        &self,
+        roles: &[RoleId],
+        scope: Scope,
+        receiver: Option<PrincipalId>,
+    ) -> Result<()> {
+        let passed_on = assignment::passed_on(self.catalogue(), roles);
+        if passed_on.is_empty() {
+            return Ok(());
+        }
+        let mut guard = self.guard().await?;
+        guard.require(permissions::ASSIGN, scope.organization(), receiver).await?;
+        for role in passed_on {
+            let giving = Giving { role, scope, on_resource: false, receiver: None };
+            require_conferrable(&mut guard, &giving).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an entry that the actor makes, beside those that the principal holds already.
+    ///
+    /// # Errors
+    /// LIMIT_REACHED.
+    pub(super) async fn insert_entry(
+        &mut self,
+        principal: PrincipalId,
+        held: &[EntryRow],
+        entry: Entry,
+        source: &'static str,
+    ) -> Result<EntryRow> {
+        if held.len() >= ENTRIES_MAX {
+            let message = format!("a principal holds at most {ENTRIES_MAX} entries, this one holds {}", held.len());
+            let facts = vec![("limit", ENTRIES_MAX.to_string())];
+            return Err(Error::refused_with(Reason::LimitReached, message, facts));
+        }
+        let row = EntryRow {
+            principal,
+            entry,
+            assigned_by: self.ctx.actor.id(),
+            assigned_at: self.ctx.now,
+            source: source.to_owned(),
+        };
+        self.rows().insert_entry(&row).await?;
+        self.forget_facts();
+        Ok(row)
+    }
+
+    /// An entry as mails and the audit log name it.
+    pub(super) async fn conferred(&self, row: &EntryRow, what: String) -> Result<Conferred> {
+        let organization = match row.entry.scope.organization() {
+            Some(id) => self.rows().organization(id).await?,
+            None => None,
+        };
+        let role = match row.entry.confers {
+            Confers::Role(role) => Some(role),
+            Confers::Grant { .. } => None,
+        };
+        Ok(Conferred {
+            entry: row.entry.id,
+            principal: row.principal,
+            person: self.rows().user(UserId(row.principal.0)).await?.as_ref().map(person),
+            organization: organization.as_ref().map(company),
+            what,
+            role,
+        })
+    }
+
+    async fn require_kind(&self, role: &Role, receiver: &Principal, scope: Scope) -> Result<()> {
+        let organization = match scope.organization() {
+            Some(id) => Some(self.organization(id).await?.ok_or_else(|| Error::not_found("organization"))?),
+            None => None,
+        };
+        let kind = organization.as_ref().map(|organization| organization.kind.as_str());
+        assignment::fits_kind(role, receiver, kind).map_err(unfit)
+    }
+
+    async fn require_membership(&mut self, receiver: &Principal, scope: Scope) -> Result<()> {
+        let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) else { return Ok(()) };
+        let mut guard = self.guard().await?;
+        let may_add = self.catalogue().policy.administrators_create_users
+            && guard.allows(permissions::ADD_MEMBERS, Some(organization), None).await?;
+        if !may_add {
+            return Err(not_a_member(organization));
+        }
+        if guard.actor.principal().id == receiver.id {
+            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
+        }
+        let user = self.rows().user(UserId(receiver.id.0)).await?.ok_or_else(|| Error::not_found("principal"))?;
+        let found = self.rows().organization(organization).await?.ok_or_else(|| Error::not_found("organization"))?;
+        self.activate_membership(&user, &found).await?;
+        self.record(Event::MemberAdded { organization, user: user.id });
+        Ok(())
+    }
+
+    fn require_no_exclusion(&self, held: &[EntryRow], role: &Role, scope: Scope) -> Result<()> {
+        let held: Vec<_> = held.iter().map(|row| row.entry.clone()).collect();
+        let Some(broken) = assignment::excluded(self.catalogue(), &held, role.id, scope, self.ctx.now) else {
+            return Ok(());
+        };
+        let message =
+            format!("the exclusion {} lets nobody hold {} of its roles in one scope", broken.name, broken.limit);
+        Err(Error::refused_with(Reason::ExcludedRoles, message, vec![("exclusion", broken.name.clone())]))
+    }
+}
+
+/// A role that somebody is about to get, or, without a receiver, that users might get from its giver.
+struct Giving<'a> {
+    role: RoleId,
+    scope: Scope,
+    on_resource: bool,
+    receiver: Option<&'a Principal>,
+}
+
+/// The containment table, and what waives it.
+async fn require_conferrable(guard: &mut Guard<'_, Change<'_>>, giving: &Giving<'_>) -> Result<()> {
+    let Giving { role, scope, on_resource, receiver } = *giving;
+    if guard.facts.catalogue().role_is_restricted(role) {
+        let needed = permissions::ASSIGN_RESTRICTED;
+        let may = guard.allows(needed, scope.organization(), None).await?;
+        return if may { Ok(()) } else { Err(restricted(guard.facts.catalogue().role(role))) };
+    }
+    let confers = Confers::Role(role);
+    let actor = guard.actor.principal().id;
+    // Nobody leads themself: without a receiver, no team makes up for reach.
+    let whom = receiver.map_or(actor, |receiver| receiver.id);
+    match guard.require_contained(&confers, scope, on_resource, None, whom).await {
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::NotContained => {
+            let catalogue = guard.facts.catalogue();
+            let to_oneself = receiver.is_some_and(|receiver| receiver.id == actor);
+            let given_away = receiver.is_none_or(Principal::is_user)
+                && !(to_oneself && assignment::confers_reserved(catalogue, role));
+            let waived = given_away && guard.may_assign(role, scope).await?;
+            if waived { Ok(()) } else { Err(refusal.into()) }
+        }
+        outcome => outcome,
+    }
+}
+
+/// The entry that is there with the same coordinates and window.
+pub(super) fn same<'a>(held: &'a [EntryRow], wanted: &Entry) -> Option<&'a EntryRow> {
+    held.iter().find(|row| Entry { id: wanted.id, ..row.entry.clone() } == *wanted)
+}
+
+/// The refusal of whoever lacks `countersign.roles.assign_restricted`.
+pub(super) fn restricted(role: Option<&Role>) -> Error {
+    let name = role.map(|role| role.name.clone()).unwrap_or_default();
+    let message = format!("the role {name} is restricted, and {} is not held there", permissions::ASSIGN_RESTRICTED);
+    Error::refused_with(Reason::RoleRestricted, message, vec![("role", name)])
+}
+
+/// The refusal of an entry in an organization where the user is no member.
+pub(super) fn not_a_member(organization: OrganizationId) -> Error {
+    let facts = vec![("organization", organization.to_string())];
+    Error::refused_with(Reason::NotAMember, "the user is no active member of the organization", facts)
+}
+
+/// Whether this is a user without an ACTIVE membership there.
+pub(super) fn is_stranger(receiver: &Principal, organization: OrganizationId) -> bool {
+    receiver.is_user() && receiver.active_membership(organization).is_none()
+}
+
+/// A role as people read it.
+pub(super) fn shown_title(role: &Role) -> String {
+    if role.title.is_empty() { role.name.clone() } else { role.title.clone() }
+}
+
+fn unfit(why: Unfit) -> Error {
+    let message = why.to_string();
+    match why {
+        Unfit::Scope { role, scope: _ } => {
+            Error::refused_with(Reason::RoleScopeNotAllowed, message, vec![("role", role)])
+        }
+        Unfit::Resource { role, wanted, given: _ } => {
+            let facts = vec![("role", role), ("resource_type", wanted)];
+            Error::refused_with(Reason::ResourceRequired, message, facts)
+        }
+        Unfit::Kind { role, kinds } => {
+            let facts = vec![("role", role), ("kinds", kinds.join(","))];
+            Error::refused_with(Reason::KindNotAllowed, message, facts)
+        }
+    }
+}
