@@ -120,6 +120,19 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// The same error of the request itself, for a second telling.
+    #[must_use]
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Invalid(violations) => Self::Invalid(violations.clone()),
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::Gated { gate, words } => Self::Gated { gate: *gate, words: words.clone() },
+            Self::Later { reason, retry_after } => Self::Later { reason: *reason, retry_after: *retry_after },
+            Self::Moved => Self::Moved,
+            Self::Internal(source) => Self::internal(source.to_string()),
+        }
+    }
+
     /// Whether an authenticated caller was refused by permission, reach or rule: what the audit log keeps.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

@@ -5,6 +5,7 @@
 //! and no SQL.
 
 mod admission;
+mod authorization;
 pub mod clock;
 mod conferral;
 mod credential;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use admission::Requirement;
+pub use authorization::{About, Answered, Asked, At, How};
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
 pub use error::{Error, Refusal, Result, Violation};

@@ -91,6 +91,14 @@ impl<S: Source> Snapshots<S> {
         tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable))
     }
 
+    /// Whether what is kept may serve just now, without a look at the log.
+    #[must_use]
+    pub fn may_serve(&self) -> bool {
+        let trusted = !self.tail.distrusted.load(Ordering::Acquire);
+        let fresh = || self.tail.age(self.source.elapsed()).is_some_and(|age| age <= TAIL_FRESH);
+        trusted && (!self.options.shared || fresh() || self.within_grace())
+    }
+
     fn within_grace(&self) -> bool {
         let trusted = !self.tail.distrusted.load(Ordering::Acquire);
         let age = self.tail.age(self.source.elapsed());

@@ -85,8 +85,8 @@ settings! {
     database_pool: NonZeroU32 = "10",
     /// Lets `serve` migrate PostgreSQL; SQLite is always migrated.
     migrate: bool = "false",
-    /// How long cached decisions go on without the database while other replicas are still heard; 0s = not at all.
-    database_lost_grace: Duration = "30s",
+    /// How long a lone replica goes on answering from memory while PostgreSQL can't be asked; 0s = not at all.
+    database_lost_grace: Duration = "0s",
     /// The root key, 32 bytes in base64. Excludes `root_key_file`.
     root_key: Option<Secret> = "",
     /// File of the root key; made at the first start of the embedded default.

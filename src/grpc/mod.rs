@@ -4,9 +4,11 @@
 
 pub mod access;
 mod api;
+mod authorization;
 mod convert;
 mod layers;
 pub mod pb;
+pub mod server;
 mod status;
 mod user;
 

@@ -128,6 +128,14 @@ impl Store {
         })
     }
 
+    /// Whether the record answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.read.ping().await?)
+    }
+
     /// Closes both pools; what runs still finishes.
     pub async fn close(&self) {
         for pool in [&self.write, &self.read] {

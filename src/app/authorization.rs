@@ -1,0 +1,223 @@
+//! May they do this? The question that everything else is there for.
+//!
+//! A check opens a view of one revision and asks the pure evaluator. Whatever is unknown is an answer, so that a caller
+//! needs no error path; only what is wrong with the question itself is an error.
+
+use smallvec::SmallVec;
+
+use super::error::{Error, Result, Violation};
+use super::facts::{Basket, decide};
+use super::guard::{Guard, permissions, why};
+use super::read::again;
+use super::{App, Ctx, Reason, Record};
+use crate::cache::{Freshness, Subject, View};
+use crate::domain::catalogue::{Catalogue, PermissionId};
+use crate::domain::decision::{self, Decision};
+use crate::domain::explain::{Explanation, explain};
+use crate::domain::ids::{OrganizationId, PrincipalId, Revision};
+use crate::domain::realm::Position;
+use crate::domain::snapshot::Resource;
+
+/// Whom a question is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum About {
+    Principal(PrincipalId),
+    /// Looked up in the database each time.
+    Email(String),
+    AccessToken(String),
+}
+
+/// One question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    pub about: About,
+    pub permission: String,
+    pub organization: Option<OrganizationId>,
+    pub owner: Option<PrincipalId>,
+    pub resource: Option<Resource>,
+}
+
+/// How to answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct How {
+    pub freshness: Freshness,
+    pub with_reason: bool,
+}
+
+/// An answer, and why, if that was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    pub decision: Decision,
+    pub reason: Option<Reason>,
+    /// The cause of a suspension, or what an entry lacks.
+    pub detail: String,
+}
+
+/// Answers of one revision.
+#[derive(Clone, PartialEq, Debug)]
+pub struct At<T> {
+    pub value: T,
+    pub revision: Revision,
+    pub position: Position,
+}
+
+/// A subject that was found, or why it was not.
+type Found = std::result::Result<Subject, Reason>;
+
+impl App {
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// PERMISSION_UNDECLARED with the closest name; UNAVAILABLE if the freshness asked for can't be had.
+    pub async fn check(&self, ctx: &Ctx, asked: &Asked, how: How) -> Result<At<Answered>> {
+        again(|| async {
+            let view = self.view(ctx, how.freshness).await?;
+            let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
+            let value = desk.answer(asked, how.with_reason).await?;
+            Ok(At { value, revision: view.revision(), position: view.position() })
+        })
+        .await
+    }
+
+    /// Answers many questions at one revision. What is wrong with one is that one's answer.
+    ///
+    /// # Errors
+    /// UNAVAILABLE.
+    pub async fn check_batch(&self, ctx: &Ctx, asked: &[Result<Asked>], how: How) -> Result<At<Vec<Result<Answered>>>> {
+        again(|| async {
+            let view = self.view(ctx, how.freshness).await?;
+            let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
+            let mut value = Vec::with_capacity(asked.len());
+            for question in asked {
+                let answer = match question {
+                    Ok(question) => desk.answer(question, how.with_reason).await,
+                    Err(error) => Err(error.again()),
+                };
+                match answer {
+                    Err(Error::Moved) => return Err(Error::Moved),
+                    Err(error @ (Error::Later { .. } | Error::Internal(_))) => return Err(error),
+                    answer => value.push(answer),
+                }
+            }
+            Ok(At { value, revision: view.revision(), position: view.position() })
+        })
+        .await
+    }
+}
+
+/// Where questions of one call are answered: one view, and what was gathered for its subjects.
+pub(super) struct Desk<'a> {
+    app: &'a App,
+    ctx: &'a Ctx,
+    view: &'a View<'a, Record>,
+    guard: Guard<'a, View<'a, Record>>,
+    /// What the caller needs: `countersign.access.check` or `explain`.
+    right: &'static str,
+    realm_wide: bool,
+    subject: Option<(About, Found, Basket)>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) async fn open(
+        app: &'a App,
+        ctx: &'a Ctx,
+        view: &'a View<'a, Record>,
+        right: &'static str,
+    ) -> Result<Self> {
+        let mut guard = app.guard(ctx, view).await?;
+        let realm_wide = guard.allows(right, None, None).await?;
+        Ok(Self { app, ctx, view, guard, right, realm_wide, subject: None })
+    }
+
+    async fn answer(&mut self, asked: &Asked, with_reason: bool) -> Result<Answered> {
+        let permission = declared(self.view.catalogue(), &asked.permission)?;
+        let place = match self.place(asked).await? {
+            Ok(place) => place,
+            Err(reason) => return Ok(Answered::denied(reason, with_reason)),
+        };
+        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
+        let question = question(asked, permission, place);
+        let decision = decide(self.view, basket, subject, &question, self.ctx.now).await?;
+        if decision.is_allowed() || !with_reason {
+            return Ok(Answered { decision, reason: None, detail: String::new() });
+        }
+        let world = basket.world(self.view.catalogue(), subject, question.owner);
+        let (reason, detail) = why(&explain(&world, &question, self.ctx.now));
+        Ok(Answered { decision, reason: Some(reason), detail })
+    }
+
+    /// Explains one question.
+    pub(super) async fn explain(&mut self, asked: &Asked) -> Result<std::result::Result<Explanation, Reason>> {
+        let permission = declared(self.view.catalogue(), &asked.permission)?;
+        let place = match self.place(asked).await? {
+            Ok(place) => place,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
+        let question = question(asked, permission, place);
+        decide(self.view, basket, subject, &question, self.ctx.now).await?;
+        let world = basket.world(self.view.catalogue(), subject, question.owner);
+        Ok(Ok(explain(&world, &question, self.ctx.now)))
+    }
+
+    /// The organization that the question is about, once its subject is found and the caller may ask there.
+    async fn place(&mut self, asked: &Asked) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
+        if self.subject.as_ref().is_none_or(|(about, ..)| *about != asked.about) {
+            let found = self.find(&asked.about).await?;
+            self.subject = Some((asked.about.clone(), found, Basket::default()));
+        }
+        let subject = match &self.subject {
+            Some((_, Ok(subject), _)) => subject,
+            Some((_, Err(reason), _)) => return Ok(Err(*reason)),
+            None => return Err(Error::internal("no subject")),
+        };
+        let place = self.view.catalogue().effective_organization(subject.principal(), asked.organization);
+        let may_ask = self.realm_wide || self.guard.allows(self.right, place, None).await?;
+        Ok(if may_ask { Ok(place) } else { Err(Reason::OrganizationUnknown) })
+    }
+
+    async fn find(&self, about: &About) -> Result<Found> {
+        let (id, caller) = match about {
+            About::Principal(id) => (*id, None),
+            About::Email(email) => {
+                let identity = crate::domain::email::identity(email);
+                match self.app.store.rows(self.ctx.realm).user_by_identity(&identity).await? {
+                    Some(user) => (user.id.into(), None),
+                    None => return Ok(Err(Reason::SubjectUnknown)),
+                }
+            }
+            About::AccessToken(token) => {
+                let caller = self.app.access_token(token, self.ctx.now).await?;
+                match caller.filter(|caller| caller.realm == self.ctx.realm) {
+                    Some(caller) => (caller.principal, Some(caller)),
+                    None => return Ok(Err(Reason::TokenInvalid)),
+                }
+            }
+        };
+        let unknown = if caller.is_some() { Reason::TokenInvalid } else { Reason::SubjectUnknown };
+        let Some(subject) = self.view.principal(id).await? else { return Ok(Err(unknown)) };
+        let holds = caller.is_none_or(|caller| caller.still_holds(subject.principal()));
+        Ok(if holds { Ok(subject) } else { Err(Reason::TokenInvalid) })
+    }
+}
+
+impl Answered {
+    fn denied(reason: Reason, with_reason: bool) -> Self {
+        Self { decision: Decision::Denied, reason: with_reason.then_some(reason), detail: String::new() }
+    }
+}
+
+fn question(asked: &Asked, permission: PermissionId, organization: Option<OrganizationId>) -> decision::Question<'_> {
+    decision::Question { permission, organization, owner: asked.owner, resource: asked.resource.as_ref().map(Into::into) }
+}
+
+/// A typo must not read as a denial.
+fn declared(catalogue: &Catalogue, name: &str) -> Result<PermissionId> {
+    catalogue.permission_id(name).ok_or_else(|| {
+        let hint: SmallVec<[String; 1]> =
+            catalogue.closest(name).map(|closest| format!("; did you mean {closest}?")).into_iter().collect();
+        let description = format!("{name:?} is not a declared permission{}", hint.concat());
+        let reason = Some(Reason::PermissionUndeclared);
+        Error::Invalid(vec![Violation { field: "permission".to_owned(), description, reason }])
+    })
+}

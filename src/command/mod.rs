@@ -1,0 +1,119 @@
+//! The `countersign` command: `serve`, `migrate`, `config` and `key`.
+//!
+//! `serve`, `migrate`, `config` and `key recover` work on the configuration of this machine; `key create` is a client of
+//! a running server. Standard output is for what was asked for, standard error and the log for everything else.
+
+mod key;
+mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Flags};
+use crate::serve::StartError;
+
+/// The exit code of unusable arguments or settings: `EX_USAGE` of sysexits.
+const USAGE: u8 = 64;
+
+/// gRPC identity and access service: who is this, and may they do this?
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, arg_required_else_help = true)]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves; by default with everything embedded, under ./data.
+    Serve(Settings),
+    /// Brings the schema of the database up to date.
+    Migrate(Settings),
+    /// Prints the effective settings, each with its source, secrets hidden.
+    Config(Settings),
+    /// Makes API keys.
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+#[derive(Debug, clap::Args)]
+struct Settings {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    App(#[from] crate::app::Error),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Command {
+    /// Does what the arguments say.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return complain(&error.into()),
+        };
+        match runtime.block_on(self.verb.run()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => complain(&failure),
+        }
+    }
+}
+
+impl Verb {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(settings) => serve::serve(&Config::load(&settings.flags)?).await,
+            Self::Migrate(settings) => migrate(&Config::load(&settings.flags)?).await,
+            Self::Config(settings) => show(&Config::load(&settings.flags)?),
+            Self::Key(key) => key.run().await,
+        }
+    }
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let (store, _lock) = crate::serve::open(config).await?;
+    store.migrate().await?;
+    store.close().await;
+    say("the schema is up to date")
+}
+
+fn show(config: &Config) -> Result<(), Failure> {
+    config.describe().iter().try_for_each(|line| say(line))
+}
+
+/// Prints a line that was asked for.
+fn say(line: &str) -> Result<(), Failure> {
+    Ok(writeln!(io::stdout(), "{line}")?)
+}
+
+/// Says on standard error what failed, with every cause.
+fn complain(failure: &Failure) -> ExitCode {
+    let mut text = format!("countersign: {failure}");
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    // Where standard error is gone there is nobody left to tell.
+    let _told = writeln!(io::stderr(), "{text}");
+    if matches!(failure, Failure::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,193 @@
+//! `AuthorizationService`.
+
+use tonic::{Request, Response, Status};
+
+use super::api::{Api, Called};
+use super::convert::{Fields, reason};
+use super::pb::authorization_service_server::AuthorizationService;
+use super::pb::{self, batch_check_item, batch_check_permissions_request, batch_check_result, check_permission_request};
+use crate::app::{About, Answered, Asked, At, Error, How};
+use crate::cache::Freshness;
+use crate::crypto::consistency_token::ConsistencyToken;
+use crate::domain::decision::Decision;
+use crate::domain::handle::Handle;
+use crate::domain::ids::PrincipalId;
+use crate::domain::realm::Position;
+
+/// More questions than this are not answered at once.
+const BATCH_MAX: usize = 1000;
+
+#[tonic::async_trait]
+impl AuthorizationService for Api {
+    async fn check_permission(
+        &self,
+        request: Request<pb::CheckPermissionRequest>,
+    ) -> Result<Response<pb::CheckPermissionResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let (asked, how) = called.parsed(self.question(request))?;
+        let answered = called.answer(self.app.check(&called.ctx, &asked, how).await)?;
+        let At { value: Answered { decision, reason: why, detail }, revision, position } = answered;
+        Ok(Response::new(pb::CheckPermissionResponse {
+            decision: shown(decision).into(),
+            reason: why.map_or(pb::ErrorReason::Unspecified, reason).into(),
+            detail,
+            revision: revision.0,
+            consistency_token: self.token_at(called.ctx.realm, position),
+        }))
+    }
+
+    async fn batch_check_permissions(
+        &self,
+        request: Request<pb::BatchCheckPermissionsRequest>,
+    ) -> Result<Response<pb::BatchCheckPermissionsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let (asked, how) = called.parsed(self.questions(request))?;
+        let answered = called.answer(self.app.check_batch(&called.ctx, &asked, how).await)?;
+        Ok(Response::new(pb::BatchCheckPermissionsResponse {
+            results: answered.value.into_iter().map(result).collect(),
+            revision: answered.revision.0,
+            consistency_token: self.token_at(called.ctx.realm, answered.position),
+        }))
+    }
+}
+
+impl Api {
+    fn question(&self, request: pb::CheckPermissionRequest) -> Result<(Asked, How), Error> {
+        let pb::CheckPermissionRequest {
+            subject,
+            permission,
+            organization,
+            owner,
+            resource,
+            consistency,
+            with_reason,
+        } = request;
+        let mut fields = Fields::default();
+        let subject = subject.map(|subject| match subject {
+            check_permission_request::Subject::Principal(principal) => Subject::Principal(principal),
+            check_permission_request::Subject::AccessToken(token) => Subject::AccessToken(token),
+        });
+        let about = about(&mut fields, subject);
+        let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
+        let freshness = self.freshness(&mut fields, consistency);
+        fields.finish((asked, How { freshness, with_reason }))
+    }
+
+    fn questions(&self, request: pb::BatchCheckPermissionsRequest) -> Result<(Vec<Result<Asked, Error>>, How), Error> {
+        let pb::BatchCheckPermissionsRequest { subject, items, consistency, with_reason } = request;
+        let mut fields = Fields::default();
+        if items.is_empty() || items.len() > BATCH_MAX {
+            fields.wrong("items", format!("has {} items, 1 to {BATCH_MAX} are allowed", items.len()));
+        }
+        let everybody = subject.map(|subject| match subject {
+            batch_check_permissions_request::Subject::Principal(principal) => Subject::Principal(principal),
+            batch_check_permissions_request::Subject::AccessToken(token) => Subject::AccessToken(token),
+        });
+        let freshness = self.freshness(&mut fields, consistency);
+        fields.finish(())?;
+        let asked = items.into_iter().map(|one| item(one, everybody.as_ref())).collect();
+        Ok((asked, How { freshness, with_reason }))
+    }
+
+    /// How fresh the answer has to be; a token of another realm or of another making is an error.
+    pub(super) fn freshness(&self, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
+        use pb::consistency::Requirement;
+        match consistency.and_then(|consistency| consistency.requirement) {
+            None | Some(Requirement::MinimizeLatency(_)) => Freshness::Latest,
+            Some(Requirement::FullyConsistent(_)) => Freshness::Full,
+            Some(Requirement::AtLeastAsFresh(text)) => match ConsistencyToken::parse(self.app.keys(), &text) {
+                Some(ConsistencyToken { realm: _, revision, mark }) => Freshness::AtLeast(Position { revision, mark }),
+                None => {
+                    fields.wrong("consistency.at_least_as_fresh", "is not a consistency token of this service");
+                    Freshness::Full
+                }
+            },
+        }
+    }
+}
+
+/// Whom a question is about, as any of the requests says it.
+#[derive(Clone)]
+pub(super) enum Subject {
+    Principal(String),
+    AccessToken(String),
+}
+
+fn item(item: pb::BatchCheckItem, everybody: Option<&Subject>) -> Result<Asked, Error> {
+    let pb::BatchCheckItem { subject, permission, organization, owner, resource } = item;
+    let mut fields = Fields::default();
+    let own = subject.map(|subject| match subject {
+        batch_check_item::Subject::Principal(principal) => Subject::Principal(principal),
+        batch_check_item::Subject::AccessToken(token) => Subject::AccessToken(token),
+    });
+    let about = about(&mut fields, own.or_else(|| everybody.cloned()));
+    let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
+    fields.finish(asked)
+}
+
+pub(super) fn about(fields: &mut Fields, subject: Option<Subject>) -> About {
+    match subject {
+        Some(Subject::AccessToken(token)) => About::AccessToken(token),
+        Some(Subject::Principal(principal)) => match fields.handle("principal", &principal) {
+            Handle::Id(id) => About::Principal(PrincipalId(id)),
+            Handle::Natural(email) => About::Email(email),
+        },
+        None => {
+            fields.wrong("subject", "is missing");
+            About::AccessToken(String::new())
+        }
+    }
+}
+
+pub(super) fn asked(
+    fields: &mut Fields,
+    about: About,
+    permission: String,
+    organization: &str,
+    owner: &str,
+    resource: Option<pb::Resource>,
+) -> Asked {
+    if permission.is_empty() {
+        fields.wrong("permission", "is missing");
+    }
+    Asked {
+        about,
+        permission,
+        organization: fields.optional_id("organization", organization).map(Into::into),
+        owner: fields.optional_id("owner", owner).map(Into::into),
+        resource: fields.resource("resource", resource),
+    }
+}
+
+fn result(answered: Result<Answered, Error>) -> pb::BatchCheckResult {
+    match answered {
+        Ok(Answered { decision, reason: why, detail }) => pb::BatchCheckResult {
+            outcome: Some(batch_check_result::Outcome::Decision(shown(decision).into())),
+            reason: why.map_or(pb::ErrorReason::Unspecified, reason).into(),
+            detail,
+        },
+        Err(error) => {
+            let message = match &error {
+                Error::Invalid(violations) => {
+                    let one = |v: &crate::app::Violation| format!("{} {}", v.field, v.description);
+                    violations.iter().map(one).collect::<Vec<_>>().join("; ")
+                }
+                other => other.to_string(),
+            };
+            let failed = pb::ItemError { reason: reason(error.reason()).into(), message };
+            pb::BatchCheckResult {
+                outcome: Some(batch_check_result::Outcome::Error(failed)),
+                reason: pb::ErrorReason::Unspecified.into(),
+                detail: String::new(),
+            }
+        }
+    }
+}
+
+/// A decision on the wire.
+pub(super) fn shown(decision: Decision) -> pb::Decision {
+    match decision {
+        Decision::Allowed => pb::Decision::Allowed,
+        Decision::Denied => pb::Decision::Denied,
+    }
+}

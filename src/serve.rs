@@ -1,0 +1,263 @@
+//! The composition root: bind, connect, check, build, serve, wait, drain.
+//!
+//! [`start`] brings a server up and hands back how to reach and to stop it; `main` waits for a signal in between. Tests
+//! start the same way.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs4::fs_std::FileExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::app::clock::Clock;
+use crate::app::{App, Parts, Rates};
+use crate::cache::Options;
+use crate::config::{Config, DatabaseUrl, MailTransport};
+use crate::crypto::Secret;
+use crate::crypto::password::{Hasher, Limits};
+use crate::crypto::root_key::{RootKey, RootKeys};
+use crate::grpc::access::Methods;
+use crate::grpc::{Api, Door, server};
+use crate::mail::{Mailer, Transport};
+use crate::store::{Location, Schema, Store};
+use crate::tasks::{self, Tasks};
+
+/// Principals kept in memory per realm: at about 1 KiB each, 100 MB when full.
+const PRINCIPALS_KEPT: usize = 100_000;
+/// How often it is looked whether the record can be asked.
+const HEALTH_PERIOD: Duration = Duration::from_millis(500);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("can't listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("can't use {0}")]
+    File(String, #[source] std::io::Error),
+    #[error("{0} is in use by another process")]
+    Locked(String),
+    #[error("the root key can't be used")]
+    RootKey(#[source] crate::crypto::root_key::RootKeyError),
+    #[error("the database can't be used")]
+    Database(#[source] crate::store::Error),
+    #[error("the schema is {0} changes behind: run `countersign migrate`, or start with `--migrate`")]
+    SchemaBehind(usize),
+    #[error("the schema is {0} changes ahead of this version, which accepts one")]
+    SchemaAhead(usize),
+    #[error("the contract can't be served")]
+    Contract(#[source] crate::grpc::access::ContractError),
+    #[error("the service can't begin")]
+    Begin(#[source] crate::app::Error),
+    #[error("the contract can't be offered for reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// A server that runs.
+pub struct Running {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    /// The first operator's key, to the one process that began the record.
+    pub first_key: Option<Secret<String>>,
+    health: HealthReporter,
+    writes: TaskTracker,
+    stop_accepting: CancellationToken,
+    stop_watching: CancellationToken,
+    tasks: Tasks,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Held for as long as the process uses the directory.
+    _lock: Option<File>,
+}
+
+/// Brings a server up: when this returns, it answers.
+///
+/// # Errors
+/// [`StartError`], before anything was changed that a next start would stumble over.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let (store, lock) = open(config).await?;
+    bring_schema_up(&store, config.migrate).await?;
+    let app = Arc::new(build(config, store)?);
+    let first_key = app.begin().await.map_err(StartError::Begin)?;
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report(&health, ServingStatus::NotServing).await;
+    let writes = TaskTracker::new();
+    let methods = Methods::read().map_err(StartError::Contract)?;
+    let door = Door::new(Arc::clone(&app), methods, writes.clone(), config.trusted_proxies.clone());
+    let api = Api::new(Arc::clone(&app));
+    let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
+
+    let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let tasks = tasks::spawn_all(&app, mailer(config)?, &CancellationToken::new());
+    let until = stop_accepting.clone().cancelled_owned();
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener), until));
+    health.set_service_status("live", ServingStatus::Serving).await;
+    look(&app, &health).await;
+    tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
+    Ok(Running {
+        address,
+        app,
+        first_key,
+        health,
+        writes,
+        stop_accepting,
+        stop_watching,
+        tasks,
+        serving,
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Waits until the server can't go on: a vital task died, or the listener did.
+    pub async fn failed(&mut self) -> String {
+        tokio::select! {
+            task = self.tasks.died() => format!("the task {task} died"),
+            ended = &mut self.serving => format!("the server ended: {ended:?}"),
+        }
+    }
+
+    /// Drains: not serving, a pause for load balancers to notice, no new connections, calls under way end within the
+    /// grace, tasks stop in reverse order.
+    pub async fn stop(self, pause: Duration, grace: Duration) {
+        self.stop_watching.cancel();
+        report(&self.health, ServingStatus::NotServing).await;
+        tokio::time::sleep(pause).await;
+        self.stop_accepting.cancel();
+        let aborted = self.serving.abort_handle();
+        let drained = tokio::time::timeout(grace, async {
+            let _ended = self.serving.await;
+            self.writes.close();
+            self.writes.wait().await;
+            self.tasks.stop().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!("calls were still under way when the grace was over");
+            aborted.abort();
+        }
+        self.app.store().close().await;
+    }
+}
+
+/// Opens the record; an embedded one for this process alone.
+///
+/// # Errors
+/// [`StartError::Locked`] if another process has it.
+pub async fn open(config: &Config) -> Result<(Store, Option<File>), StartError> {
+    let (location, lock) = match &config.database_url {
+        DatabaseUrl::Sqlite(file) => {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            (Location::Sqlite(file), Some(lock(&folder.join("lock"))?))
+        }
+        DatabaseUrl::Postgres(url) => (Location::Postgres(url.expose()), None),
+    };
+    let store = Store::open(location, config.database_pool.get()).await.map_err(StartError::Database)?;
+    Ok((store, lock))
+}
+
+/// The system frees the lock by itself when the process dies.
+fn lock(path: &Path) -> Result<File, StartError> {
+    let shown = path.display().to_string();
+    let used = |error| StartError::File(shown.clone(), error);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(used)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(used)?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(StartError::Locked(shown)),
+        Err(error) => Err(used(error)),
+    }
+}
+
+async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError> {
+    match store.schema().await.map_err(StartError::Database)? {
+        Schema::Current | Schema::Ahead(1) => Ok(()),
+        Schema::Ahead(changes) => Err(StartError::SchemaAhead(changes)),
+        Schema::Behind(_) if migrate || !store.is_shared() => store.migrate().await.map_err(StartError::Database),
+        Schema::Behind(changes) => Err(StartError::SchemaBehind(changes)),
+    }
+}
+
+/// Builds the service on an open record.
+///
+/// # Errors
+/// [`StartError::RootKey`].
+pub fn build(config: &Config, store: Store) -> Result<App, StartError> {
+    let keys = root_keys(config).map_err(StartError::RootKey)?;
+    let limits = Limits { permits: config.hash_permits, queued: config.hash_queue };
+    let hasher = Hasher::start(limits).map_err(|error| StartError::File("the hashing threads".to_owned(), error))?;
+    let cache = Options {
+        shared: store.is_shared(),
+        database_lost_grace: config.database_lost_grace,
+        principals: PRINCIPALS_KEPT,
+    };
+    let rates = Rates {
+        per_source: Some(config.public_calls_per_source),
+        per_mailbox: Some(config.public_calls_per_mailbox),
+    };
+    Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates }))
+}
+
+fn root_keys(config: &Config) -> Result<RootKeys, crate::crypto::root_key::RootKeyError> {
+    let current = match &config.root_key {
+        Some(text) => RootKey::parse(text.expose())?,
+        // A record that others share has a key that others share: it is not this process that makes it.
+        None if matches!(config.database_url, DatabaseUrl::Postgres(_)) && config.root_key_file.exists() => {
+            RootKey::load(&config.root_key_file)?
+        }
+        None => RootKey::load_or_create(&config.root_key_file)?,
+    };
+    let previous = match (&config.previous_root_key, &config.previous_root_key_file) {
+        (Some(text), _) => Some(RootKey::parse(text.expose())?),
+        (None, Some(file)) => Some(RootKey::load(file)?),
+        (None, None) => None,
+    };
+    Ok(RootKeys::new(&current, previous.as_ref()))
+}
+
+fn mailer(config: &Config) -> Result<Mailer, StartError> {
+    let transport = match config.mail_transport {
+        MailTransport::File => Transport::File(config.mail_dir.clone()),
+        MailTransport::None => Transport::None,
+    };
+    transport.prepare().map_err(|error| StartError::File(config.mail_dir.display().to_string(), error))?;
+    Ok(Mailer { from: config.mail_from.clone(), transport })
+}
+
+/// Says of every name but `live` whether it serves. `""` is what tonic-health would otherwise call serving from the
+/// first instant.
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for name in ["", "ready", "checks"] {
+        health.set_service_status(name, status).await;
+    }
+}
+
+async fn watch(app: Arc<App>, health: HealthReporter, stop: CancellationToken) {
+    let mut every = tokio::time::interval(HEALTH_PERIOD);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => look(&app, &health).await,
+        }
+    }
+}
+
+/// `ready` follows the record; `checks` goes on for as long as this process may answer from what it keeps.
+async fn look(app: &App, health: &HealthReporter) {
+    let reachable = app.store().ping().await.is_ok();
+    let answering = reachable || app.snapshots().may_serve();
+    let status = |is| if is { ServingStatus::Serving } else { ServingStatus::NotServing };
+    health.set_service_status("ready", status(reachable)).await;
+    health.set_service_status("checks", status(answering)).await;
+    health.set_service_status("", status(answering)).await;
+}
