@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::catalogue::{Catalogue, RoleIndex};
+use super::catalogue::{Catalogue, PermissionId, RoleIndex};
 use super::decision::confer::confers;
 use super::decision::{Decision, Found, Holding, Place, Question, Slot, World, try_decide};
 use super::ids::{PrincipalId, RoleId};
@@ -99,7 +99,8 @@ pub fn holds_pattern(world: &World<'_>, pattern: &Pattern, reaches: Reaches, sco
     if world.gates(now).next().is_some() {
         return false;
     }
-    let search = Search { world, pattern, reaches, place, now };
+    let sample = world.catalogue.covered(pattern).next();
+    let search = Search { world, pattern, sample, reaches, place, now };
     world.subject.slots_without_resource(place).any(|slot| search.covered_by(slot))
 }
 
@@ -126,6 +127,8 @@ pub fn may_assign(world: &World<'_>, role: RoleId, scope: Scope, now: Timestamp)
 struct Search<'a> {
     world: &'a World<'a>,
     pattern: &'a Pattern,
+    /// A declared permission that the pattern covers, if there is one: what covers the pattern covers that too.
+    sample: Option<PermissionId>,
     reaches: Reaches,
     place: Place<'a>,
     now: Timestamp,
@@ -136,8 +139,8 @@ impl Search<'_> {
         let catalogue = self.world.catalogue;
         let written = match (slot.holding, &self.world.subject.entry(slot).confers) {
             (Holding::Role(root), _) => self.some_role_covers(root),
-            (Holding::Grant(..), Confers::Grant { pattern, reach }) => self.covers(pattern, *reach),
-            (Holding::Grant(..), Confers::Role(_)) => false,
+            (Holding::Grant { .. }, Confers::Grant { pattern, reach }) => self.covers(pattern, *reach),
+            (Holding::Grant { .. }, Confers::Role(_)) => false,
         };
         written && self.world.subject.stands(catalogue, slot, self.place, self.now)
     }
@@ -147,6 +150,9 @@ impl Search<'_> {
         let writes = |role: &&RoleIndex| {
             catalogue.at(**role).role.grants.iter().any(|(pattern, reach)| self.covers(pattern, *reach))
         };
+        if self.sample.is_some_and(|sample| !catalogue.at(root).reaches(sample).meets(self.reaches)) {
+            return false;
+        }
         let confers = |role| confers(&catalogue.at(role).role, self.world.subject, self.place, self.now);
         let closure = &catalogue.at(root).closure;
         closure.iter().filter(writes).any(|role| catalogue.route(root, *role, confers).is_some())

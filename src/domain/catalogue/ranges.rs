@@ -13,12 +13,19 @@ pub(crate) type Run = Range<u32>;
 
 const NONE: u32 = u32::MAX;
 
+/// Up to this many runs are searched without hints.
+const UNHINTED_MAX: usize = 8;
+
 /// Distinct runs, nested or apart, each with something attached.
 #[derive(Clone, Debug)]
 pub(crate) struct Ranges<T> {
     /// Where each run starts, ascending; of equal starts the longest run first.
     starts: Box<[u32]>,
     nodes: Box<[Node<T>]>,
+    /// How many runs start before each multiple of `1 << shift`: so that a search in many runs is one look-up and a
+    /// few steps. Empty for few runs.
+    hints: Box<[u32]>,
+    shift: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +38,8 @@ struct Node<T> {
 impl<T> Ranges<T> {
     /// Takes non-empty, distinct runs in the order of [`nested_order`]; `inherit` hands a parent's value to its child.
     pub(crate) fn new(runs: Vec<(Run, T)>, inherit: impl Fn(&T, &mut T)) -> Self {
-        let starts = runs.iter().map(|(run, _)| run.start).collect();
+        let starts: Box<[u32]> = runs.iter().map(|(run, _)| run.start).collect();
+        let (hints, shift) = hints(&starts);
         let mut nodes: Vec<Node<T>> = Vec::with_capacity(runs.len());
         let mut parent = NONE;
         for (run, mut value) in runs {
@@ -47,24 +55,45 @@ impl<T> Ranges<T> {
             nodes.push(Node { end: run.end, parent, value });
             parent = own;
         }
-        Self { starts, nodes: nodes.into() }
+        Self { starts, nodes: nodes.into(), hints, shift }
+    }
+
+    /// What is attached to the innermost run that holds the number.
+    #[inline]
+    pub(crate) fn innermost(&self, number: u32) -> Option<&T> {
+        self.node(number).map(|node| &node.value)
     }
 
     /// What is attached to the runs that hold the number, the innermost first.
     pub(crate) fn at(&self, number: u32) -> impl Iterator<Item = &T> {
-        let innermost = self.starts.partition_point(|start| *start <= number).wrapping_sub(1);
-        let mut next = self.nodes.get(innermost);
-        while let Some(node) = next
-            && node.end <= number
-        {
-            next = self.nodes.get(node.parent as usize);
+        std::iter::successors(self.node(number), |node| self.nodes.get(node.parent as usize)).map(|node| &node.value)
+    }
+
+    #[inline]
+    fn node(&self, number: u32) -> Option<&Node<T>> {
+        let mut node = self.nodes.get(self.started_by(number).wrapping_sub(1))?;
+        while node.end <= number {
+            node = self.nodes.get(node.parent as usize)?;
         }
-        std::iter::successors(next, |node| self.nodes.get(node.parent as usize)).map(|node| &node.value)
+        Some(node)
+    }
+
+    /// How many runs start at the number or before it.
+    #[inline]
+    fn started_by(&self, number: u32) -> usize {
+        let bucket = (number >> self.shift) as usize;
+        let (from, to) = match self.hints.get(bucket..) {
+            Some([from, to, ..]) => (*from as usize, *to as usize),
+            Some([from]) => (*from as usize, self.starts.len()),
+            _ if self.hints.is_empty() => (0, self.starts.len()),
+            _ => return self.starts.len(),
+        };
+        from + self.starts[from..to].partition_point(|start| *start <= number)
     }
 
     /// What lies on the heap, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.nodes)
+        size_of_val(&*self.starts) + size_of_val(&*self.nodes) + size_of_val(&*self.hints)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Run, &T)> {
@@ -102,8 +131,19 @@ impl Ranges<Reaches> {
 
     /// The reaches at which some pattern covers the number.
     pub(crate) fn reaches(&self, number: u32) -> Reaches {
-        self.at(number).next().copied().unwrap_or_default()
+        self.innermost(number).copied().unwrap_or_default()
     }
+}
+
+/// About as many hints as there are runs, and how wide each is.
+fn hints(starts: &[u32]) -> (Box<[u32]>, u32) {
+    let last = match starts {
+        [.., last] if starts.len() > UNHINTED_MAX => *last,
+        _ => return (Box::default(), 0),
+    };
+    let shift = (last / number(starts.len())).checked_ilog2().map_or(0, |log| log + 1);
+    let before = |bucket: u32| number(starts.partition_point(|start| *start < bucket << shift));
+    ((0..=last >> shift).map(before).collect(), shift)
 }
 
 /// Sorts runs so that each comes after those around it.
@@ -143,6 +183,18 @@ mod tests {
         let covered: Vec<_> = (0..9).filter(|n| ranges.reaches(*n) != Reaches::NONE).collect();
         assert_eq!(covered, [1, 5, 6]);
         assert_eq!(joined(&[]).reaches(0), Reaches::NONE);
+    }
+
+    #[test]
+    fn many_runs_are_found_as_few_are() {
+        for step in [1, 2, 7, 1_000] {
+            let runs: Vec<_> = (1..50).map(|n| n * step..n * step + 1).collect();
+            let ranges = Ranges::new(runs.iter().map(|run| (run.clone(), run.start)).collect(), |_, _| ());
+            for number in 0..52 * step {
+                let found = runs.iter().find(|run| run.contains(&number)).map(|run| run.start);
+                assert_eq!(ranges.at(number).next().copied(), found, "{number} by {step}");
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,6 @@ use rustc_hash::FxBuildHasher;
 use self::table::Table;
 use super::confer::{confers, standing};
 use super::{Place, ResourceRef, World};
-use crate::domain::catalogue::ranges::Run;
 use crate::domain::catalogue::{Catalogue, PermissionId, RoleIndex};
 use crate::domain::ids::{OrganizationId, Revision};
 use crate::domain::permission::{Reach, Reaches};
@@ -31,13 +30,11 @@ pub struct CompiledPrincipal {
     /// Sorted by group.
     slots: Box<[Slot]>,
     groups: Box<[Group]>,
-    /// Open addressing over `groups` by their hash: a power of two long, at most half full.
+    /// Open addressing over `groups` by their hash: a power of two long, at most half full. Empty for few groups.
     buckets: Box<[u32]>,
     tables: Box<[Table]>,
-    /// What the grants among the slots cover.
-    grants: Box<[[Run; 2]]>,
-    /// The slots that cover the realm's basic permission.
-    basic: Box<[u32]>,
+    /// The first slot that covers the realm's basic permission.
+    first_basic: u32,
 }
 
 /// An entry that may confer something.
@@ -49,20 +46,26 @@ pub(crate) struct Slot {
     scoped: bool,
     /// Neither the time nor the organization's kind is to be asked.
     plain: bool,
+    /// Covers the realm's basic permission.
+    basic: bool,
 }
 
 /// What an entry confers, in the terms of the catalogue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Holding {
     Role(RoleIndex),
-    /// Covers what stands under this number.
-    Grant(u32, Reach),
+    /// A run of permissions. A pattern that covers two runs has a slot for each.
+    Grant {
+        start: u32,
+        end: u32,
+        reach: Reach,
+    },
 }
 
 /// The slots of one scope and one resource.
 #[derive(Clone, Copy, Debug)]
 struct Group {
-    hash: u64,
+    hash: u32,
     first: u32,
     length: u32,
     /// Which table it has, if any.
@@ -100,8 +103,6 @@ impl CompiledPrincipal {
             + size_of_val(&*self.slots)
             + size_of_val(&*self.groups)
             + size_of_val(&*self.buckets)
-            + size_of_val(&*self.grants)
-            + size_of_val(&*self.basic)
             + self.tables.iter().map(Table::weight).sum::<usize>()
             + self.principal.weight()
     }
@@ -123,7 +124,7 @@ impl CompiledPrincipal {
 
     /// Whether this slot opens what is asked. Its scope covers the place; its resource is not asked about.
     pub(crate) fn slot_allows(&self, world: &World<'_>, slot: &Slot, ask: &Ask<'_>) -> bool {
-        let covered = self.freely(world.catalogue, slot.holding, ask.permission).meets(ask.wanted);
+        let covered = freely(world.catalogue, slot.holding, ask.permission).meets(ask.wanted);
         (covered || self.over_conditions(world, slot, ask)) && self.stands(world.catalogue, slot, ask.place, ask.now)
     }
 
@@ -134,14 +135,6 @@ impl CompiledPrincipal {
             && (slot.plain
                 || entry.window.contains(now)
                     && standing(catalogue, &self.principal, entry).is_sound(place.organization()))
-    }
-
-    /// The reaches at which a holding covers the permission, conditions aside.
-    pub(crate) fn reaches(&self, catalogue: &Catalogue, holding: Holding, permission: PermissionId) -> Reaches {
-        match holding {
-            Holding::Role(role) => catalogue.at(role).reaches(permission),
-            Holding::Grant(..) => self.freely(catalogue, holding, permission),
-        }
     }
 
     pub(crate) fn entry(&self, slot: &Slot) -> &Entry {
@@ -155,7 +148,7 @@ impl CompiledPrincipal {
     }
 
     pub(super) fn basic_slots(&self) -> impl Iterator<Item = &Slot> {
-        self.basic.iter().map(|slot| &self.slots[*slot as usize])
+        self.slots.iter().skip(self.first_basic as usize).filter(|slot| slot.basic)
     }
 
     pub(crate) fn is_platform_operator(&self) -> bool {
@@ -172,19 +165,6 @@ impl CompiledPrincipal {
 
     fn slots_of(&self, group: &Group) -> &[Slot] {
         &self.slots[group.first as usize..][..group.length as usize]
-    }
-
-    /// The reaches at which a holding covers the permission without any condition.
-    fn freely(&self, catalogue: &Catalogue, holding: Holding, permission: PermissionId) -> Reaches {
-        match holding {
-            Holding::Role(role) => catalogue.at(role).free.reaches(permission.0),
-            Holding::Grant(covered, reach)
-                if self.grants[covered as usize].iter().any(|run| run.contains(&permission.0)) =>
-            {
-                reach.into()
-            }
-            Holding::Grant(..) => Reaches::NONE,
-        }
     }
 
     /// Whether a path of roles whose conditions hold leads to what is asked.
@@ -204,15 +184,13 @@ impl CompiledPrincipal {
     /// The group of a scope and a resource.
     fn group(&self, organization: Option<OrganizationId>, resource: Option<ResourceRef<'_>>) -> Option<&Group> {
         let hash = key_hash(organization, resource);
-        let mask = self.buckets.len().wrapping_sub(1);
-        let mut at = bucket(hash, mask);
-        loop {
-            let group = self.groups.get(*self.buckets.get(at)? as usize)?;
-            if group.hash == hash && self.key_of(group) == (organization, resource) {
-                return Some(group);
-            }
-            at = (at + 1) & mask;
+        let is_it = |group: &&Group| group.hash == hash && self.key_of(group) == (organization, resource);
+        if self.buckets.is_empty() {
+            return self.groups.iter().find(is_it);
         }
+        let mask = self.buckets.len() - 1;
+        let probed = (0..=mask).map(|step| self.buckets[(hash as usize + step) & mask]);
+        probed.map_while(|group| self.groups.get(group as usize)).find(is_it)
     }
 
     fn key_of(&self, group: &Group) -> (Option<OrganizationId>, Option<ResourceRef<'_>>) {
@@ -224,11 +202,17 @@ fn key(entry: &Entry) -> (Option<OrganizationId>, Option<ResourceRef<'_>>) {
     (entry.scope.organization(), entry.resource.as_deref().map(ResourceRef::from))
 }
 
-fn key_hash(organization: Option<OrganizationId>, resource: Option<ResourceRef<'_>>) -> u64 {
+fn key_hash(organization: Option<OrganizationId>, resource: Option<ResourceRef<'_>>) -> u32 {
     let organization = organization.map_or((0, 0), |id| id.0.as_u64_pair());
-    FxBuildHasher.hash_one((organization, resource))
+    let [a, b, c, d, ..] = FxBuildHasher.hash_one((organization, resource)).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
-fn bucket(hash: u64, mask: usize) -> usize {
-    usize::try_from(hash & u64::try_from(mask).unwrap_or(u64::MAX)).unwrap_or(0)
+/// The reaches at which a holding covers the permission without any condition.
+fn freely(catalogue: &Catalogue, holding: Holding, permission: PermissionId) -> Reaches {
+    match holding {
+        Holding::Role(role) => catalogue.at(role).free.reaches(permission.0),
+        Holding::Grant { start, end, reach } if (start..end).contains(&permission.0) => reach.into(),
+        Holding::Grant { .. } => Reaches::NONE,
+    }
 }

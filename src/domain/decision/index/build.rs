@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::super::confer::{Standing, standing};
 use super::table::Table;
-use super::{CompiledPrincipal, Group, Holding, NONE, Slot, bucket, key, key_hash};
+use super::{CompiledPrincipal, Group, Holding, NONE, Slot, freely, key, key_hash};
 use crate::domain::catalogue::ranges::{Run, number};
-use crate::domain::catalogue::{Basic, Catalogue};
+use crate::domain::catalogue::{Basic, Catalogue, PermissionId};
 use crate::domain::ids::{EntryId, PrincipalId, RealmId};
 use crate::domain::permission::{Pattern, Reach, Reaches};
 use crate::domain::snapshot::{Confers, Entry, Principal, PrincipalKind, Scope, Window};
 
 /// A group of at most this many slots is walked; a larger one has a table.
 const WALKED_MAX: u32 = 4;
+
+/// Up to this many groups are looked through by their hash; more have buckets.
+const LISTED_MAX: u32 = 8;
 
 impl CompiledPrincipal {
     /// Compiles a principal's snapshot for this catalogue, whose realm it belongs to.
@@ -47,39 +52,33 @@ impl CompiledPrincipal {
     }
 
     fn build(principal: Arc<Principal>, catalogue: &Catalogue, platform_operator: bool) -> Self {
-        let mut grants = Vec::new();
-        let mut slots: Vec<Slot> = (0..)
-            .zip(&principal.entries)
-            .filter_map(|(at, entry)| slot(catalogue, &principal, entry, at, &mut grants))
-            .collect();
+        let mut slots: Vec<Slot> =
+            (0..).zip(&principal.entries).flat_map(|(at, entry)| slots(catalogue, &principal, entry, at)).collect();
         if platform_operator {
-            grants = vec![[catalogue.reserved_run(), 0..0]];
+            let everything = catalogue.reserved_run();
+            slots.truncate(1);
+            for slot in &mut slots {
+                slot.holding = grant(everything.clone(), Reach::All);
+            }
         }
         slots.sort_by_cached_key(|slot| {
             let entry = &principal.entries[slot.entry as usize];
             (entry.scope, entry.resource.clone(), slot.entry)
         });
+        let groups = groups(&principal, &slots);
+        let first_basic = slots.iter().position(|slot| slot.basic).unwrap_or(slots.len());
         let mut compiled = Self {
+            principal,
             catalogue: catalogue.as_of,
             platform_operator,
-            groups: groups(&principal, &slots),
-            principal,
+            buckets: buckets(&groups),
+            first_basic: number(first_basic),
             slots: slots.into(),
-            buckets: Box::default(),
+            groups,
             tables: Box::default(),
-            grants: grants.into(),
-            basic: Box::default(),
         };
-        compiled.buckets = buckets(&compiled.groups);
-        compiled.basic = compiled.find_basic(catalogue);
         compiled.tabulate(catalogue);
         compiled
-    }
-
-    fn find_basic(&self, catalogue: &Catalogue) -> Box<[u32]> {
-        let Basic::Asked(permission) = catalogue.basic() else { return Box::default() };
-        let covers = |slot: &Slot| self.reaches(catalogue, slot.holding, permission) != Reaches::NONE;
-        (0..).zip(&self.slots).filter(|(_, slot)| covers(slot)).map(|(at, _)| at).collect()
     }
 
     fn tabulate(&mut self, catalogue: &Catalogue) {
@@ -91,35 +90,41 @@ impl CompiledPrincipal {
         }
         (self.groups, self.tables) = (groups, tables.into());
     }
-
-    /// What a grant of this number covers.
-    pub(super) fn granted(&self, number: u32) -> impl Iterator<Item = Run> {
-        self.grants[number as usize].iter().filter(|run| !run.is_empty()).cloned()
-    }
 }
 
-/// The slot of an entry, unless that can't confer anything.
-fn slot(
-    catalogue: &Catalogue,
-    principal: &Principal,
-    entry: &Entry,
-    at: u32,
-    grants: &mut Vec<[Run; 2]>,
-) -> Option<Slot> {
+/// The slots of an entry, unless that can't confer anything. A grant that covers nothing declared has one: what it
+/// covers may be conferred on, before it is declared.
+fn slots(catalogue: &Catalogue, principal: &Principal, entry: &Entry, at: u32) -> SmallVec<[Slot; 2]> {
     let standing = standing(catalogue, principal, entry);
     if matches!(standing, Standing::NoMembership | Standing::WrongKind(_)) {
-        return None;
+        return SmallVec::new();
     }
-    let holding = match &entry.confers {
-        Confers::Role(role) => Holding::Role(catalogue.index(*role)?),
-        Confers::Grant { pattern, reach } => {
-            let mut runs = catalogue.runs(pattern).into_iter();
-            grants.push([runs.next().unwrap_or_default(), runs.next().unwrap_or_default()]);
-            Holding::Grant(number(grants.len() - 1), *reach)
-        }
+    let holdings: SmallVec<[Holding; 2]> = match &entry.confers {
+        Confers::Role(role) => catalogue.index(*role).map(Holding::Role).into_iter().collect(),
+        Confers::Grant { pattern, reach } => match catalogue.runs(pattern) {
+            none if none.is_empty() => [grant(0..0, *reach)].into_iter().collect(),
+            runs => runs.into_iter().map(|run| grant(run, *reach)).collect(),
+        },
     };
     let plain = standing == Standing::Sound && entry.window == Window::ALWAYS;
-    Some(Slot { entry: at, holding, scoped: entry.scope != Scope::Realm, plain })
+    let scoped = entry.scope != Scope::Realm;
+    let basic = |holding| match catalogue.basic() {
+        Basic::Asked(permission) => reaches(catalogue, holding, permission) != Reaches::NONE,
+        Basic::NotAsked | Basic::HeldByNobody => false,
+    };
+    holdings.into_iter().map(|holding| Slot { entry: at, holding, scoped, plain, basic: basic(holding) }).collect()
+}
+
+fn grant(Run { start, end }: Run, reach: Reach) -> Holding {
+    Holding::Grant { start, end, reach }
+}
+
+/// The reaches at which a holding covers the permission, conditions aside.
+fn reaches(catalogue: &Catalogue, holding: Holding, permission: PermissionId) -> Reaches {
+    match holding {
+        Holding::Role(role) => catalogue.at(role).reaches(permission),
+        Holding::Grant { .. } => freely(catalogue, holding, permission),
+    }
 }
 
 fn groups(principal: &Principal, slots: &[Slot]) -> Box<[Group]> {
@@ -136,10 +141,13 @@ fn groups(principal: &Principal, slots: &[Slot]) -> Box<[Group]> {
 }
 
 fn buckets(groups: &[Group]) -> Box<[u32]> {
+    if number(groups.len()) <= LISTED_MAX {
+        return Box::default();
+    }
     let mut buckets = vec![NONE; (groups.len() * 2).next_power_of_two()];
     let mask = buckets.len() - 1;
     for (number, group) in (0..).zip(groups) {
-        let mut at = bucket(group.hash, mask);
+        let mut at = group.hash as usize & mask;
         while buckets[at] != NONE {
             at = (at + 1) & mask;
         }

@@ -65,11 +65,10 @@ impl Table {
     }
 
     pub(super) fn allows(&self, compiled: &CompiledPrincipal, world: &World<'_>, ask: &Ask<'_>) -> bool {
-        let mut cells = self.ranges.at(ask.permission.0).peekable();
-        let Some(innermost) = cells.peek() else { return false };
-        innermost.plain.meets(ask.wanted)
-            || innermost.perhaps.meets(ask.wanted)
-                && cells.any(|cell| self.candidates(cell).iter().any(|it| it.allows(compiled, world, ask)))
+        let number = ask.permission.0;
+        let Some(innermost) = self.ranges.innermost(number) else { return false };
+        let opens = |cell| self.candidates(cell).iter().any(|it| it.allows(compiled, world, ask));
+        innermost.plain.meets(ask.wanted) || innermost.perhaps.meets(ask.wanted) && self.ranges.at(number).any(opens)
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -98,7 +97,8 @@ fn rows(compiled: &CompiledPrincipal, catalogue: &Catalogue, at: u32) -> Vec<(Ru
     let Slot { holding, plain, .. } = compiled.slots[at as usize];
     let free = |(run, reaches)| (run, plain, Candidate { slot: at, reaches, bound: None });
     match holding {
-        Holding::Grant(number, reach) => compiled.granted(number).map(|run| free((run, reach.into()))).collect(),
+        Holding::Grant { start, end, .. } if start == end => vec![],
+        Holding::Grant { start, end, reach } => vec![free((start..end, reach.into()))],
         Holding::Role(root) => {
             let root = catalogue.at(root);
             let freely = root.free.iter().map(|(run, reaches)| free((run, *reaches)));
