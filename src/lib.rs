@@ -2,11 +2,9 @@
 
 pub mod app;
 pub mod cache;
-pub mod command;
 pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod grpc;
-pub mod serve;
 pub mod store;
 pub mod telemetry;

@@ -5,16 +5,19 @@
 
 use smallvec::SmallVec;
 
+use super::entry::{self, EntryView};
 use super::error::{Error, Result, Violation};
 use super::facts::{Basket, decide};
-use super::guard::{Guard, permissions, why};
+use super::guard::{Guard, miss_reason, permissions, why};
 use super::read::again;
 use super::{App, Ctx, Reason, Record};
 use crate::cache::{Freshness, Subject, View};
+use crate::domain::account::Gate;
 use crate::domain::catalogue::{Catalogue, PermissionId};
 use crate::domain::decision::{self, Decision};
-use crate::domain::explain::{Explanation, explain};
-use crate::domain::ids::{OrganizationId, PrincipalId, Revision};
+use crate::domain::explain::{Chain, Explanation, explain};
+use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId};
+use crate::domain::permission::{Pattern, Reach};
 use crate::domain::realm::Position;
 use crate::domain::snapshot::Resource;
 
@@ -61,6 +64,38 @@ pub struct At<T> {
     pub position: Position,
 }
 
+/// A decision with everything that it rests on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explained {
+    pub answered: Answered,
+    /// How the permission is held, if the answer is ALLOWED.
+    pub allowed_by: Option<ChainView>,
+    /// Every gate that fails, with what people read in this realm.
+    pub gates: Vec<(Gate, Option<String>)>,
+    /// What comes near, the nearest first.
+    pub misses: Vec<MissView>,
+    /// How many more come near.
+    pub left_off: usize,
+}
+
+/// How an entry covers the permission, with names.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChainView {
+    /// Absent if the entry was removed meanwhile.
+    pub entry: Option<EntryView>,
+    pub path: Vec<(RoleId, String)>,
+    pub pattern: Pattern,
+    pub reach: Reach,
+}
+
+/// A chain that does not open, and why.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MissView {
+    pub chain: Option<ChainView>,
+    pub reason: Reason,
+    pub missing: String,
+}
+
 /// A subject that was found, or why it was not.
 type Found = std::result::Result<Subject, Reason>;
 
@@ -77,6 +112,66 @@ impl App {
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
         .await
+    }
+
+    /// Answers one question with everything that the answer rests on.
+    ///
+    /// # Errors
+    /// As [`App::check`].
+    pub async fn explain(&self, ctx: &Ctx, asked: &Asked, freshness: Freshness) -> Result<At<Explained>> {
+        again(|| async {
+            let view = self.view(ctx, freshness).await?;
+            let mut desk = Desk::open(self, ctx, &view, permissions::EXPLAIN).await?;
+            let value = match desk.explain(asked).await? {
+                Ok(explanation) => self.explained(ctx, &view, explanation).await?,
+                Err(reason) => Explained {
+                    answered: Answered::denied(reason, true),
+                    allowed_by: None,
+                    gates: vec![],
+                    misses: vec![],
+                    left_off: 0,
+                },
+            };
+            Ok(At { value, revision: view.revision(), position: view.position() })
+        })
+        .await
+    }
+
+    async fn explained(&self, ctx: &Ctx, view: &View<'_, Record>, explanation: Explanation) -> Result<Explained> {
+        let decision = explanation.decision();
+        let (reason, detail) = why(&explanation);
+        let reason = (!decision.is_allowed()).then_some(reason);
+        let answered = Answered { decision, reason, detail };
+        let (mut allowed_by, mut gates, mut misses, mut left_off) = (None, vec![], vec![], 0);
+        match explanation {
+            Explanation::Allowed(chain) => allowed_by = Some(self.chain_view(ctx, view, chain).await?),
+            Explanation::Gates(failing) => {
+                let words = &view.catalogue().policy.messages;
+                gates.extend(failing.into_iter().map(|gate| (gate, words.get(Reason::from(gate).name()).cloned())));
+            }
+            Explanation::OrganizationUnknown | Explanation::PermissionRetired => {}
+            Explanation::Misses { near, left_off: more } => {
+                left_off = more;
+                for miss in near {
+                    let (reason, missing) = miss_reason(&miss);
+                    let chain = match miss.chain {
+                        Some(chain) => Some(self.chain_view(ctx, view, chain).await?),
+                        None => None,
+                    };
+                    misses.push(MissView { chain, reason, missing });
+                }
+            }
+        }
+        Ok(Explained { answered, allowed_by, gates, misses, left_off })
+    }
+
+    async fn chain_view(&self, ctx: &Ctx, view: &View<'_, Record>, chain: Chain) -> Result<ChainView> {
+        let Chain { entry, scope: _, window: _, path, pattern, reach } = chain;
+        let rows = self.store.rows(ctx.realm);
+        let row = rows.entry(entry).await?.into_iter().collect();
+        let entry = entry::views(rows, view.catalogue(), row).await?.pop();
+        let named = |id: RoleId| (id, view.catalogue().role(id).map(|role| role.name.clone()).unwrap_or_default());
+        Ok(ChainView { entry, path: path.into_iter().map(named).collect(), pattern, reach })
     }
 
     /// Answers many questions at one revision. What is wrong with one is that one's answer.
@@ -208,7 +303,12 @@ impl Answered {
 }
 
 fn question(asked: &Asked, permission: PermissionId, organization: Option<OrganizationId>) -> decision::Question<'_> {
-    decision::Question { permission, organization, owner: asked.owner, resource: asked.resource.as_ref().map(Into::into) }
+    decision::Question {
+        permission,
+        organization,
+        owner: asked.owner,
+        resource: asked.resource.as_ref().map(Into::into),
+    }
 }
 
 /// A typo must not read as a denial.

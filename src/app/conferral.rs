@@ -12,13 +12,10 @@ use super::user::person;
 use super::write::Change;
 use crate::domain::assignment::{self, ENTRIES_MAX, Unfit};
 use crate::domain::catalogue::Role;
+use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Conferred, Event};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
-use crate::store::EntryRow;
-
-/// How an entry came about that somebody assigned.
-const ASSIGNED: &str = "assigned";
 
 impl Change<'_> {
     /// Gives a role, by every rule but the call's own permission. A user who is no member of the scope's organization
@@ -54,7 +51,7 @@ impl Change<'_> {
             return Ok(there.clone());
         }
         self.require_no_exclusion(&held, &role, scope)?;
-        let row = self.insert_entry(receiver, &held, entry, ASSIGNED).await?;
+        let row = self.insert_entry(receiver, &held, entry).await?;
         let conferred = self.conferred(&row, shown_title(&role)).await?;
         self.record(Event::RoleAssigned(conferred));
         Ok(row)
@@ -110,7 +107,6 @@ impl Change<'_> {
         principal: PrincipalId,
         held: &[EntryRow],
         entry: Entry,
-        source: &'static str,
     ) -> Result<EntryRow> {
         if held.len() >= ENTRIES_MAX {
             let message = format!("a principal holds at most {ENTRIES_MAX} entries, this one holds {}", held.len());
@@ -122,7 +118,7 @@ impl Change<'_> {
             entry,
             assigned_by: self.ctx.actor.id(),
             assigned_at: self.ctx.now,
-            source: source.to_owned(),
+            origin: Origin::Actor,
         };
         self.rows().insert_entry(&row).await?;
         self.forget_facts();

@@ -42,6 +42,14 @@ pub struct CallId {
     pub number: u64,
 }
 
+impl CallId {
+    /// A number that tells this process from others.
+    #[must_use]
+    pub fn new_process() -> u64 {
+        u64::from_le_bytes(crate::crypto::random_bytes())
+    }
+}
+
 impl std::fmt::Display for CallId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}-{:x}", self.process, self.number)

@@ -268,7 +268,7 @@ pub(crate) fn why(explanation: &Explanation) -> (Reason, String) {
         }),
         Explanation::OrganizationUnknown => (Reason::OrganizationUnknown, String::new()),
         Explanation::PermissionRetired => (Reason::PermissionRetired, String::new()),
-        Explanation::Misses(misses) => misses.first().map_or((Reason::NoSuchEntry, String::new()), miss_reason),
+        Explanation::Misses { near, .. } => near.first().map_or((Reason::NoSuchEntry, String::new()), miss_reason),
     }
 }
 

@@ -6,15 +6,12 @@ use super::facts::Facts;
 use super::write::Change;
 use super::{Reason, user::person};
 use crate::domain::account::User;
+use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Company, Conferred, Event};
 use crate::domain::ids::{EntryId, RoleId};
 use crate::domain::organization::{Member, Organization};
 use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::snapshot::{Confers, Entry, MembershipState, Scope, Window};
-use crate::store::EntryRow;
-
-/// How an entry came about that the realm's policy conferred.
-pub(super) const BY_DEFAULT: &str = "default";
 
 impl Change<'_> {
     /// Makes a membership ACTIVE and gives the default roles that come with it. A membership that is ACTIVE stays as it
@@ -90,7 +87,7 @@ impl Change<'_> {
                 entry,
                 assigned_by: None,
                 assigned_at: self.ctx.now,
-                source: BY_DEFAULT.to_owned(),
+                origin: Origin::Default,
             };
             self.rows().insert_entry(&row).await?;
             self.record(Event::DefaultRoleGiven(Conferred {

@@ -10,6 +10,7 @@ pub mod clock;
 mod conferral;
 mod credential;
 mod ctx;
+mod entry;
 mod error;
 mod facts;
 pub mod failpoint;
@@ -28,9 +29,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use admission::Requirement;
-pub use authorization::{About, Answered, Asked, At, How};
+pub use authorization::{About, Answered, Asked, At, ChainView, Explained, How, MissView};
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
+pub use entry::EntryView;
 pub use error::{Error, Refusal, Result, Violation};
 pub use limits::Rates;
 pub use reason::{Kind, Reason};
@@ -38,9 +40,13 @@ pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
 pub use user::{ListUsers, Name, Page, Paging, ReinstateUser, SetManager, SuspendUser, UserView};
 pub use write::Done;
 
+pub use crate::cache::Freshness;
 use crate::cache::{Options, Snapshots};
+use crate::crypto::consistency_token::ConsistencyToken;
 use crate::crypto::password::Hasher;
 use crate::crypto::root_key::RootKeys;
+use crate::domain::ids::RealmId;
+use crate::domain::realm::Position;
 use crate::store::Store;
 use clock::Clock;
 
@@ -95,10 +101,17 @@ impl App {
         &self.clock
     }
 
-    /// The keys that everything else is derived from.
+    /// The consistency token of a position of a realm, opaque to clients.
     #[must_use]
-    pub fn keys(&self) -> &RootKeys {
-        &self.keys
+    pub fn consistency_token(&self, realm: RealmId, at: Position) -> String {
+        ConsistencyToken { realm, revision: at.revision, mark: at.mark }.print(&self.keys)
+    }
+
+    /// The position that a consistency token names; `None` if it is not one of this service.
+    #[must_use]
+    pub fn position_of(&self, token: &str) -> Option<(RealmId, Position)> {
+        let ConsistencyToken { realm, revision, mark } = ConsistencyToken::parse(&self.keys, token)?;
+        Some((realm, Position { revision, mark }))
     }
 
     /// The record.

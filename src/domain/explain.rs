@@ -22,8 +22,11 @@ pub enum Explanation {
     Gates(Vec<Gate>),
     OrganizationUnknown,
     PermissionRetired,
-    /// What comes near, the nearest first, at most [`MISSES_MAX`]; never empty.
-    Misses(Vec<Miss>),
+    /// What comes near, the nearest first, at most [`MISSES_MAX`] and never none; how many more there are.
+    Misses {
+        near: Vec<Miss>,
+        left_off: usize,
+    },
 }
 
 /// How one entry covers a permission.
@@ -85,7 +88,9 @@ impl Explanation {
     pub fn decision(&self) -> Decision {
         match self {
             Self::Allowed(_) => Decision::Allowed,
-            Self::Gates(_) | Self::OrganizationUnknown | Self::PermissionRetired | Self::Misses(_) => Decision::Denied,
+            Self::Gates(_) | Self::OrganizationUnknown | Self::PermissionRetired | Self::Misses { .. } => {
+                Decision::Denied
+            }
         }
     }
 }
@@ -115,12 +120,13 @@ pub fn explain(world: &World<'_>, question: &Question<'_>, now: Timestamp) -> Ex
     {
         return Explanation::Allowed(chain);
     }
+    let left_off = near.len().saturating_sub(MISSES_MAX);
     near.truncate(MISSES_MAX);
     let mut misses: Vec<_> = near.into_iter().map(|(progress, entry)| inquiry.miss(progress, entry)).collect();
     if misses.is_empty() {
         misses.push(Miss { kind: MissKind::NoSuchEntry, chain: None });
     }
-    Explanation::Misses(misses)
+    Explanation::Misses { near: misses, left_off }
 }
 
 /// How far an entry that covers the permission comes; ordered.

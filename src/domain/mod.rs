@@ -8,6 +8,7 @@ pub mod change;
 pub mod containment;
 pub mod decision;
 pub mod email;
+pub mod entry;
 pub mod event;
 pub mod explain;
 pub mod handle;

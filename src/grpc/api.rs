@@ -6,7 +6,6 @@ use tonic::{Request, Status};
 
 use super::status;
 use crate::app::{App, Ctx, Done, Error, Result};
-use crate::crypto::consistency_token::ConsistencyToken;
 use crate::domain::ids::RealmId;
 use crate::domain::realm::Position;
 
@@ -30,8 +29,7 @@ impl Api {
 
     /// The consistency token of a position.
     pub(super) fn token_at(&self, realm: RealmId, at: Position) -> String {
-        let Position { revision, mark } = at;
-        ConsistencyToken { realm, revision, mark }.print(self.app.keys())
+        self.app.consistency_token(realm, at)
     }
 }
 

@@ -3,16 +3,15 @@
 use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
-use super::convert::{Fields, reason};
+use super::convert::{Fields, gate, reach, reason};
 use super::pb::authorization_service_server::AuthorizationService;
-use super::pb::{self, batch_check_item, batch_check_permissions_request, batch_check_result, check_permission_request};
-use crate::app::{About, Answered, Asked, At, Error, How};
-use crate::cache::Freshness;
-use crate::crypto::consistency_token::ConsistencyToken;
+use super::pb::{
+    self, batch_check_item, batch_check_permissions_request, batch_check_result, check_permission_request,
+};
+use crate::app::{About, Answered, Asked, At, ChainView, Error, Explained, Freshness, How, MissView};
 use crate::domain::decision::Decision;
 use crate::domain::handle::Handle;
-use crate::domain::ids::PrincipalId;
-use crate::domain::realm::Position;
+use crate::domain::ids::{PrincipalId, RoleId};
 
 /// More questions than this are not answered at once.
 const BATCH_MAX: usize = 1000;
@@ -49,19 +48,48 @@ impl AuthorizationService for Api {
             consistency_token: self.token_at(called.ctx.realm, answered.position),
         }))
     }
+
+    async fn explain_decision(
+        &self,
+        request: Request<pb::ExplainDecisionRequest>,
+    ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let (asked, freshness) = called.parsed(self.inquiry(request))?;
+        let explained = called.answer(self.app.explain(&called.ctx, &asked, freshness).await)?;
+        let At { value: Explained { answered, allowed_by, gates, misses, left_off }, revision, position } = explained;
+        let Answered { decision, reason: why, detail } = answered;
+        Ok(Response::new(pb::ExplainDecisionResponse {
+            decision: shown(decision).into(),
+            reason: why.map_or(pb::ErrorReason::Unspecified, reason).into(),
+            detail,
+            allowed_by: allowed_by.map(chain),
+            failing_gates: gates.into_iter().map(|(failing, words)| gate(failing, words)).collect(),
+            near_misses: misses.into_iter().map(miss).collect(),
+            near_misses_left_off: i32::try_from(left_off).unwrap_or(i32::MAX),
+            revision: revision.0,
+            consistency_token: self.token_at(called.ctx.realm, position),
+        }))
+    }
 }
 
 impl Api {
+    fn inquiry(&self, request: pb::ExplainDecisionRequest) -> Result<(Asked, Freshness), Error> {
+        use pb::explain_decision_request::Subject as Of;
+        let pb::ExplainDecisionRequest { subject, permission, organization, owner, resource, consistency } = request;
+        let mut fields = Fields::default();
+        let subject = subject.map(|subject| match subject {
+            Of::Principal(principal) => Subject::Principal(principal),
+            Of::AccessToken(token) => Subject::AccessToken(token),
+        });
+        let about = about(&mut fields, subject);
+        let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
+        let freshness = self.freshness(&mut fields, consistency);
+        fields.finish((asked, freshness))
+    }
+
     fn question(&self, request: pb::CheckPermissionRequest) -> Result<(Asked, How), Error> {
-        let pb::CheckPermissionRequest {
-            subject,
-            permission,
-            organization,
-            owner,
-            resource,
-            consistency,
-            with_reason,
-        } = request;
+        let pb::CheckPermissionRequest { subject, permission, organization, owner, resource, consistency, with_reason } =
+            request;
         let mut fields = Fields::default();
         let subject = subject.map(|subject| match subject {
             check_permission_request::Subject::Principal(principal) => Subject::Principal(principal),
@@ -90,13 +118,13 @@ impl Api {
     }
 
     /// How fresh the answer has to be; a token of another realm or of another making is an error.
-    pub(super) fn freshness(&self, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
+    fn freshness(&self, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
         use pb::consistency::Requirement;
         match consistency.and_then(|consistency| consistency.requirement) {
             None | Some(Requirement::MinimizeLatency(_)) => Freshness::Latest,
             Some(Requirement::FullyConsistent(_)) => Freshness::Full,
-            Some(Requirement::AtLeastAsFresh(text)) => match ConsistencyToken::parse(self.app.keys(), &text) {
-                Some(ConsistencyToken { realm: _, revision, mark }) => Freshness::AtLeast(Position { revision, mark }),
+            Some(Requirement::AtLeastAsFresh(text)) => match self.app.position_of(&text) {
+                Some((_, position)) => Freshness::AtLeast(position),
                 None => {
                     fields.wrong("consistency.at_least_as_fresh", "is not a consistency token of this service");
                     Freshness::Full
@@ -108,7 +136,7 @@ impl Api {
 
 /// Whom a question is about, as any of the requests says it.
 #[derive(Clone)]
-pub(super) enum Subject {
+enum Subject {
     Principal(String),
     AccessToken(String),
 }
@@ -125,7 +153,7 @@ fn item(item: pb::BatchCheckItem, everybody: Option<&Subject>) -> Result<Asked, 
     fields.finish(asked)
 }
 
-pub(super) fn about(fields: &mut Fields, subject: Option<Subject>) -> About {
+fn about(fields: &mut Fields, subject: Option<Subject>) -> About {
     match subject {
         Some(Subject::AccessToken(token)) => About::AccessToken(token),
         Some(Subject::Principal(principal)) => match fields.handle("principal", &principal) {
@@ -139,7 +167,7 @@ pub(super) fn about(fields: &mut Fields, subject: Option<Subject>) -> About {
     }
 }
 
-pub(super) fn asked(
+fn asked(
     fields: &mut Fields,
     about: About,
     permission: String,
@@ -185,9 +213,24 @@ fn result(answered: Result<Answered, Error>) -> pb::BatchCheckResult {
 }
 
 /// A decision on the wire.
-pub(super) fn shown(decision: Decision) -> pb::Decision {
+fn shown(decision: Decision) -> pb::Decision {
     match decision {
         Decision::Allowed => pb::Decision::Allowed,
         Decision::Denied => pb::Decision::Denied,
     }
+}
+
+fn chain(view: ChainView) -> pb::Chain {
+    let ChainView { entry, path, pattern, reach: at } = view;
+    let role = |(id, name): (RoleId, String)| pb::RoleRef { id: id.to_string(), name };
+    pb::Chain {
+        entry: entry.map(super::entry::shown),
+        path: path.into_iter().map(role).collect(),
+        grant: Some(pb::PatternGrant { pattern: pattern.to_string(), reach: reach(at).into() }),
+    }
+}
+
+fn miss(view: MissView) -> pb::NearMiss {
+    let MissView { chain: of, reason: why, missing } = view;
+    pb::NearMiss { chain: of.map(chain), reason: reason(why).into(), missing }
 }

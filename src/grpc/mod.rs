@@ -6,9 +6,10 @@ pub mod access;
 mod api;
 mod authorization;
 mod convert;
+mod entry;
 mod layers;
 pub mod pb;
-pub mod server;
+//server
 mod status;
 mod user;
 

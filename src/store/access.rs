@@ -4,28 +4,16 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
-use serde::{Deserialize, Serialize};
 
 use super::entity::{entries, permissions, roles};
 use super::error::{Result, corrupt};
 use super::rows::{Rows, document, read, variant, word};
 use crate::domain::catalogue::{Permission, Role};
+use crate::domain::entry::EntryRow;
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId};
 use crate::domain::permission::{Pattern, PermissionName, Reach};
 use crate::domain::snapshot::{Confers, Entry, Resource, Scope, Window};
 use crate::domain::time::Timestamp;
-
-/// An entry as the record has it: whose it is, who made it, when and by what way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct EntryRow {
-    pub principal: PrincipalId,
-    pub entry: Entry,
-    /// Absent where the realm's policy conferred it.
-    pub assigned_by: Option<PrincipalId>,
-    pub assigned_at: Timestamp,
-    /// `assigned`, `granted` or `default`.
-    pub source: String,
-}
 
 /// Which entries to read. Empty fields do not narrow.
 #[derive(Clone, Default, Debug)]
@@ -168,7 +156,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn insert_entry(&self, new: &EntryRow) -> Result<()> {
-        let EntryRow { principal, entry, assigned_by, assigned_at, source } = new;
+        let EntryRow { principal, entry, assigned_by, assigned_at, origin } = new;
         let (role_id, pattern, reach) = match &entry.confers {
             Confers::Role(role) => (Some(role.0), None, None),
             Confers::Grant { pattern, reach } => (None, Some(pattern.to_string()), Some(word(*reach)?)),
@@ -185,7 +173,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             resource_id: Set(entry.resource.as_ref().map(|resource| resource.id.clone())),
             not_before: Set(entry.window.not_before().map(|at| at.0)),
             expires_at: Set(entry.window.expires_at().map(|at| at.0)),
-            source: Set(source.clone()),
+            source: Set(word(*origin)?),
             created_at: Set(assigned_at.0),
             created_by: Set(assigned_by.map(|by| by.0)),
         };
@@ -236,7 +224,7 @@ fn entry(row: entries::Model) -> Result<EntryRow> {
         entry,
         assigned_by: row.created_by.map(PrincipalId),
         assigned_at: Timestamp(row.created_at),
-        source: row.source,
+        origin: variant(&row.source, "origin")?,
     })
 }
 

@@ -26,7 +26,7 @@ use migrations::{Migrator, MigratorTrait};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
 
-pub use access::{EntryFilter, EntryRow};
+pub use access::EntryFilter;
 pub use audit::AuditFilter;
 pub use error::{Constraint, Error, Result};
 pub use idempotency::Answer;

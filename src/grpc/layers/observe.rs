@@ -32,8 +32,7 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn new(methods: &Methods) -> Self {
         let names = methods.all().into_iter().map(|(_, method)| method.full_name.clone());
-        let process = u64::from_le_bytes(crate::crypto::random_bytes());
-        Self { process, number: AtomicU64::new(1), calls: Calls::new(names) }
+        Self { process: CallId::new_process(), number: AtomicU64::new(1), calls: Calls::new(names) }
     }
 
     pub(super) fn begin(&self, method: &'static Method, headers: &HeaderMap) -> Seen {

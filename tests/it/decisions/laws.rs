@@ -60,7 +60,7 @@ proptest! {
             Explanation::Allowed(chain) => prop_assert!(chain_holds(&case, &chain), "{:?}", chain),
             Explanation::Gates(gates) => prop_assert!(!gates.is_empty()),
             Explanation::OrganizationUnknown | Explanation::PermissionRetired => {}
-            Explanation::Misses(misses) => prop_assert!(!misses.is_empty()),
+            Explanation::Misses { near, .. } => prop_assert!(!near.is_empty()),
         }
     }
 

@@ -20,7 +20,7 @@ fn explained(case: &Case) -> Explanation {
 
 fn nearest(case: &Case) -> MissKind {
     match explained(case) {
-        Explanation::Misses(misses) => misses.into_iter().next().unwrap().kind,
+        Explanation::Misses { near, .. } => near.into_iter().next().unwrap().kind,
         other => panic!("{other:?}"),
     }
 }
@@ -62,7 +62,7 @@ fn the_nearest_miss_comes_first() {
     expired.window = Window::new(None, Some(Timestamp(1)));
     let far = granted("orders.ship", Reach::All, Scope::Organization(AWAY));
     let near = granted("orders.*", Reach::Own, AT_HOME);
-    let Explanation::Misses(misses) = explained(&case(vec![], vec![far, expired, near])) else { panic!() };
+    let Explanation::Misses { near: misses, .. } = explained(&case(vec![], vec![far, expired, near])) else { panic!() };
     let kinds: Vec<_> = misses.into_iter().map(|miss| miss.kind).collect();
     assert_eq!(kinds, [MissKind::Expired(Timestamp(1)), MissKind::OutOfReach, MissKind::WrongOrganization]);
 }
