@@ -6,5 +6,7 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod grpc;
+pub mod mail;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;

@@ -16,6 +16,7 @@ mod facts;
 pub mod failpoint;
 mod guard;
 mod limits;
+mod mail;
 mod membership;
 mod orphaning;
 mod read;

@@ -1,0 +1,127 @@
+//! The words that a realm starts with. They stay within ASCII, so that a text without a foreign name is sent as it is.
+//!
+//! A mail that a stranger can make the service send to any address (verify, received, taken) shows nothing that the
+//! stranger typed: not the name, not the address.
+
+use crate::domain::message::Template;
+
+/// The subject and the text of a mail.
+pub(super) fn words(template: Template) -> (&'static str, &'static str) {
+    match template {
+        Template::VerifyEmail => (
+            "Verify your e-mail address",
+            "Hello,
+
+somebody registered at {{ realm }} with this e-mail address. If it was you, open this link to prove that the mailbox \
+is yours:
+
+{{ link }}
+
+The link works once, within 24 hours, and no longer once you have asked for a newer one.
+
+If it was not you, ignore this mail. Nobody gets in without your confirmation.",
+        ),
+        Template::ApprovalRequired => (
+            "Registration: Admin Approval Required",
+            "Hello,
+
+your registration at {{ realm }}{% if organization %} for {{ organization }}{% endif %} was received. An \
+administrator has to approve it. You get another mail as soon as that is decided.
+
+If you did not register, ignore this mail.",
+        ),
+        Template::NewUserWaiting => (
+            "A New User Is Waiting for your Approval",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+somebody registered at {{ realm }} and waits for your approval:
+
+Name: {{ newcomer_name }}
+E-mail: {{ newcomer_email }}
+{%- if organization %}
+Organization: {{ organization }}
+{%- endif %}
+
+Approve only whom you know. You decide at {{ portal }}",
+        ),
+        Template::Approved => (
+            "Your registration was approved",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your registration at {{ realm }}{% if organization %} for {{ organization }}{% endif %} was approved.
+{%- if missing %}
+
+One thing is still missing before you can sign in: your e-mail address is not verified. Open the link in the mail \
+that we sent you when you registered, or ask for a new one at {{ portal }}
+{%- else %}
+
+You can sign in now at {{ portal }}
+{%- endif %}",
+        ),
+        Template::Rejected => (
+            "Your registration was rejected",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your registration at {{ realm }}{% if organization %} for {{ organization }}{% endif %} was rejected.
+{%- if reason %}
+
+Reason: {{ reason }}
+{%- endif %}",
+        ),
+        Template::AddressTaken => (
+            "Somebody registered with your e-mail address",
+            "Hello,
+
+somebody tried to register at {{ realm }} with this e-mail address, which can't be registered again. Nothing was \
+changed.
+
+If it was you and you have an account, sign in at {{ portal }}
+
+If it was not you, ignore this mail.",
+        ),
+        Template::Suspended => (
+            "Your account was suspended",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your account at {{ realm }} was suspended. You can't sign in until an administrator reinstates it.
+{%- if reason %}
+
+Reason: {{ reason }}
+{%- endif %}",
+        ),
+        Template::Reinstated => (
+            "Your account was reinstated",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your account at {{ realm }} is no longer suspended: {{ portal }}",
+        ),
+        Template::RoleAssigned => (
+            "A role was assigned to you",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+at {{ realm }} you were assigned a role{% if organization %} in {{ organization }}{% endif %}: {{ role }}",
+        ),
+        Template::RoleRevoked => (
+            "A role was revoked from you",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+at {{ realm }} a role{% if organization %} in {{ organization }}{% endif %} was revoked from you: {{ role }}",
+        ),
+    }
+}
+
+/// What a template of that mail may name: what its event gives, and what every mail knows.
+pub(super) fn variables(template: Template) -> impl Iterator<Item = &'static str> {
+    let own: &[&str] = match template {
+        Template::VerifyEmail => &["name", "email", "link"],
+        Template::ApprovalRequired => &["name", "email", "organization"],
+        Template::NewUserWaiting => &["name", "email", "newcomer_name", "newcomer_email", "organization"],
+        Template::Approved => &["name", "email", "organization", "missing"],
+        Template::Rejected => &["name", "email", "organization", "reason"],
+        Template::AddressTaken => &["email"],
+        Template::Suspended => &["name", "email", "reason"],
+        Template::Reinstated => &["name", "email"],
+        Template::RoleAssigned | Template::RoleRevoked => &["name", "email", "role", "organization"],
+    };
+    own.iter().copied().chain(["realm", "portal"])
+}

@@ -1,0 +1,33 @@
+//! Dropping what nobody asks for any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::runner::{Fault, Next, Round};
+use crate::app::App;
+
+/// How long the change log goes back. A process that was away for longer starts over with empty hands.
+const LOG_KEPT: Duration = Duration::from_secs(3_600);
+/// How long a repeated call gets the first answer.
+const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Prunes the change log and forgets answers.
+pub(super) struct Housekeeping {
+    app: Arc<App>,
+}
+
+impl Housekeeping {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+}
+
+impl Round for Housekeeping {
+    async fn round(&self) -> Result<Next, Fault> {
+        let now = self.app.clock().now();
+        let lines = self.app.store().prune_log(now.before(LOG_KEPT)).await?;
+        let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
+        tracing::debug!(lines, answers, "old lines of the change log and old answers were dropped");
+        Ok(Next::AfterPeriod)
+    }
+}

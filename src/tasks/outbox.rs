@@ -1,0 +1,144 @@
+//! The mail relay: delivers at least once what changes put into the outbox.
+//!
+//! A mail is claimed for a while before it is tried, and settled after: whoever dies in between leaves it to the next
+//! process, and the mail may arrive twice, under one Message-ID. Codes are derived here, for the one delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::runner::{Fault, Next, Round};
+use crate::app::App;
+use crate::domain::ids::MessageId;
+use crate::domain::time::Timestamp;
+use crate::mail::{Mailer, SendError};
+use crate::store::{Due, Letter, Result};
+
+/// Mails claimed at once.
+const BATCH: usize = 50;
+/// How long a claim holds. Twice what a batch may take, so that a slow one is not delivered by two.
+const LEASE: Duration = Duration::from_secs(60);
+/// After so many attempts nobody tries again by itself. With the pauses below that is after some three hours.
+const ATTEMPTS_MAX: u32 = 10;
+/// The shortest pause after the first failed attempt; each further one is three times as long.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Delivers due mails.
+pub(super) struct Outbox {
+    app: Arc<App>,
+    mailer: Mailer,
+}
+
+impl Outbox {
+    pub(super) fn new(app: Arc<App>, mailer: Mailer) -> Self {
+        Self { app, mailer }
+    }
+
+    /// Tries one mail. What became of it is an answer; an error is the record's.
+    async fn attempt(&self, due: &Due) -> Result<Letter> {
+        let Some(realm) = self.app.store().realm(due.realm).await? else {
+            return Ok(Letter::Dead("its realm is gone".to_owned()));
+        };
+        let code = self.app.code_of(due).await?;
+        let code = code.as_ref().map(|code| code.expose().as_str());
+        let sent = self.mailer.send(due.id, &due.mail, due.created_at, &realm, code).await;
+        Ok(sent.map_or_else(|error| undelivered(due, &error, self.app.clock().now()), |()| Letter::Delivered))
+    }
+}
+
+impl Round for Outbox {
+    async fn round(&self) -> std::result::Result<Next, Fault> {
+        let claimed_at = self.app.clock().now();
+        let batch = self.app.store().claim_mails(claimed_at, LEASE, BATCH as u64).await?;
+        for due in &batch {
+            if self.app.clock().now().since(claimed_at) > LEASE / 2 {
+                break;
+            }
+            let letter = self.attempt(due).await?;
+            note(due, &letter);
+            self.app.store().settle_mail(due.id, letter, self.app.clock().now()).await?;
+        }
+        Ok(if batch.len() == BATCH { Next::AtOnce } else { Next::AfterPeriod })
+    }
+
+    async fn woken(&self) {
+        self.app.mail_waits.notified().await;
+    }
+}
+
+/// What becomes of a mail that was not delivered: another attempt, unless that can't help or there were enough.
+fn undelivered(due: &Due, error: &SendError, now: Timestamp) -> Letter {
+    let attempt = u32::try_from(due.attempts).unwrap_or(0).saturating_add(1);
+    match error {
+        SendError::Undelivered(_) if attempt < ATTEMPTS_MAX => {
+            Letter::Retry(now.after(pause(due.id, attempt)), error.to_string())
+        }
+        SendError::Undelivered(_) | SendError::Unsendable(_) => Letter::Dead(error.to_string()),
+    }
+}
+
+fn note(due: &Due, letter: &Letter) {
+    let (mail, template, attempts) = (due.id, due.mail.template.name(), due.attempts);
+    match letter {
+        Letter::Delivered => {}
+        Letter::Retry(_, error) => tracing::warn!(%mail, template, attempts, error, "a mail is tried again later"),
+        Letter::Dead(error) => tracing::error!(%mail, template, attempts, error, "a mail was given up"),
+    }
+}
+
+/// How long a mail rests after its n-th attempt: growing, and up to a quarter longer by bits of its own id, so that
+/// mails that failed together do not come back together.
+fn pause(id: MessageId, attempt: u32) -> Duration {
+    let longest = PAUSE_MAX * 4 / 5;
+    let pause = PAUSE_MIN.saturating_mul(3_u32.saturating_pow(attempt.saturating_sub(1))).min(longest);
+    let [.., jitter] = id.0.into_bytes();
+    pause + pause / 4 * u32::from(jitter) / u32::from(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::ids::RealmId;
+    use crate::domain::message::{Mail, Template};
+    use crate::mail::{DeliveryError, RenderError};
+
+    fn due(attempts: i32) -> Due {
+        let mail = Mail {
+            template: Template::Suspended,
+            to: "ann@example.com".into(),
+            user: None,
+            code: None,
+            parameters: Default::default(),
+        };
+        Due { id: MessageId(Uuid::nil()), realm: RealmId(Uuid::nil()), mail, created_at: Timestamp(0), attempts }
+    }
+
+    #[test]
+    fn pauses_grow_from_five_seconds_to_an_hour() {
+        let (least, most) = (MessageId(Uuid::nil()), MessageId(Uuid::from_u128(0xff)));
+        let seconds: Vec<_> = (1..10).map(|attempt| pause(least, attempt).as_secs()).collect();
+        assert_eq!(seconds, [5, 15, 45, 135, 405, 1_215, 2_880, 2_880, 2_880]);
+        assert_eq!(pause(most, 1), Duration::from_millis(6_250));
+        assert_eq!(pause(most, u32::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_mail_is_tried_ten_times() {
+        let error = SendError::from(DeliveryError::File(io::ErrorKind::StorageFull));
+        let letter = undelivered(&due(8), &error, Timestamp(7));
+        let text = "the mail's file could not be written: no storage space".to_owned();
+        assert_eq!(letter, Letter::Retry(Timestamp(7).after(Duration::from_secs(2_880)), text.clone()));
+        assert_eq!(undelivered(&due(9), &error, Timestamp(7)), Letter::Dead(text));
+    }
+
+    #[test]
+    fn what_can_never_be_sent_is_not_tried_again() {
+        let letter = undelivered(&due(0), &RenderError::NoCode.into(), Timestamp(7));
+        assert_eq!(letter, Letter::Dead("the code of its link is gone".to_owned()));
+    }
+}

@@ -1,0 +1,183 @@
+//! The mail relay over a real record: once, again after a crash, again after a failure.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::app::clock::Clock;
+use countersign::app::{App, Parts, Rates};
+use countersign::cache::Options;
+use countersign::crypto::code::{Binding, PresentedCode, Purpose};
+use countersign::crypto::hash_pool::Limits;
+use countersign::crypto::password::Hasher;
+use countersign::crypto::random_mark;
+use countersign::crypto::root_key::{RootKey, RootKeys};
+use countersign::domain::account::{Approval, User};
+use countersign::domain::ids::{CodeId, MessageId, RealmId, UserId};
+use countersign::domain::message::{Mail, Template};
+use countersign::domain::policy::Policy;
+use countersign::domain::realm::Realm;
+use countersign::domain::time::Timestamp;
+use countersign::mail::{Mailer, Transport};
+use countersign::store::{CodeRow, Location, Lock, NewUser, Store};
+use countersign::tasks::{Tasks, spawn_all};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const REALM: RealmId = RealmId(Uuid::from_u128(1));
+const USER: UserId = UserId(Uuid::from_u128(2));
+
+fn keys() -> RootKeys {
+    RootKeys::new(&RootKey::from_bytes([7; 32]), None)
+}
+
+fn ann(now: Timestamp) -> User {
+    User {
+        id: USER,
+        email: "Ann@Example.com".into(),
+        identity: "ann@example.com".into(),
+        display_name: "Ann".into(),
+        approval: Approval::PENDING,
+        holds: vec![],
+        verified: None,
+        deleted_at: None,
+        deleted_by: None,
+        valid_from: None,
+        valid_until: None,
+        password_set: false,
+        password_must_change: false,
+        session_epoch: 0,
+        manager: None,
+        version: 1,
+        created_at: now,
+        last_sign_in_at: None,
+    }
+}
+
+struct World {
+    app: Arc<App>,
+    home: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(Location::Sqlite(&home.path().join("record.db")), 2).await.unwrap();
+        store.migrate().await.unwrap();
+        let realm = Realm {
+            id: REALM,
+            name: "acme".into(),
+            title: "Acme".into(),
+            platform: true,
+            suspended: false,
+            policy: Policy::default(),
+            position: Default::default(),
+            catalogue_revision: Default::default(),
+            version: 1,
+            created_at: Timestamp(0),
+        };
+        assert!(store.insert_first_realm(&realm).await.unwrap());
+        let cache = Options { shared: false, database_lost_grace: Duration::ZERO, principals: 9 };
+        let rates = Rates { per_source: None, per_mailbox: None };
+        let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
+        let app = App::new(Parts { store, keys: keys(), hasher, clock: Clock::default(), cache, rates });
+        Self { app: Arc::new(app), home }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.home.path().join("mail")
+    }
+
+    fn relay(&self) -> Tasks {
+        let transport = Transport::File(self.dir());
+        transport.prepare().unwrap();
+        let mailer = Mailer { from: "portal@example.org".parse().unwrap(), transport };
+        spawn_all(&self.app, mailer, &CancellationToken::new())
+    }
+
+    /// Puts a mail, with its code if it has one, into the outbox.
+    async fn enqueue(&self, template: Template, code: Option<CodeId>) -> MessageId {
+        let (id, now) = (MessageId(self.app.clock().new_id()), self.app.clock().now());
+        let to = "Ann@Example.com".to_owned();
+        let parameters = ["name", "email", "reason"].map(|name| (name.to_owned(), "value".to_owned())).into();
+        let tx = self.app.store().begin(REALM, Lock::Nothing).await.unwrap();
+        if let Some(id) = code {
+            let (purpose, address) = ("verify_email".to_owned(), "ann@example.com".to_owned());
+            let row = CodeRow { id, user: USER, purpose, address, created_at: now, expires_at: now, spent_at: None };
+            tx.rows().insert_user(NewUser { user: &ann(now), password_hash: None }).await.unwrap();
+            tx.rows().insert_code(&row).await.unwrap();
+        }
+        tx.rows().enqueue(id, &Mail { template, to, user: None, code, parameters }, now).await.unwrap();
+        tx.commit(vec![], random_mark(), now).await.unwrap();
+        id
+    }
+
+    /// Waits until nothing waits any more, and reads the mail.
+    async fn delivered(&self, id: MessageId) -> String {
+        while self.app.store().mails_waiting().await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::read_to_string(self.dir().join(format!("{id}.eml"))).unwrap()
+    }
+
+    async fn claimed_by_another(&self) -> usize {
+        let (now, lease) = (self.app.clock().now(), Duration::from_secs(60));
+        self.app.store().claim_mails(now, lease, 50).await.unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn a_mail_arrives_with_a_link_that_proves_its_mailbox() {
+    let world = World::new().await;
+    let code = CodeId(Uuid::from_u128(3));
+    let id = world.enqueue(Template::VerifyEmail, Some(code)).await;
+    let tasks = world.relay();
+    let mail = world.delivered(id).await;
+    tasks.stop().await;
+    let (_, link) = mail.split_once("\r\n\r\nhttp://localhost/verify-email?code=").unwrap();
+    let (text, _) = link.split_once("\r\n").unwrap();
+    let right =
+        Binding { code, purpose: Purpose::VerifyEmail, realm: REALM, account: USER, address: "ann@example.com" };
+    assert!(PresentedCode::parse(text).unwrap().proves(&keys(), &right));
+}
+
+#[tokio::test]
+async fn a_mail_whose_deliverer_died_is_delivered_by_the_next() {
+    let world = World::new().await;
+    let id = world.enqueue(Template::Suspended, None).await;
+    assert_eq!(world.claimed_by_another().await, 1);
+    let tasks = world.relay();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!world.dir().join(format!("{id}.eml")).exists(), "a claim holds");
+    world.app.clock().advance(Duration::from_secs(60));
+    assert!(world.delivered(id).await.contains("was suspended"));
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_could_not_be_written_is_tried_again() {
+    let world = World::new().await;
+    let tasks = world.relay();
+    std::fs::remove_dir(world.dir()).unwrap();
+    let id = world.enqueue(Template::Suspended, None).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(world.app.store().mails_waiting().await.unwrap(), 1);
+    std::fs::create_dir(world.dir()).unwrap();
+    assert_eq!(world.claimed_by_another().await, 0, "it rests");
+    world.app.clock().advance(Duration::from_secs(10));
+    assert!(world.delivered(id).await.contains("was suspended"));
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_whose_code_is_gone_is_given_up() {
+    let world = World::new().await;
+    let id = world.enqueue(Template::VerifyEmail, None).await;
+    let tasks = world.relay();
+    while world.app.store().mails_waiting().await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tasks.stop().await;
+    assert!(!world.dir().join(format!("{id}.eml")).exists());
+}
