@@ -3,13 +3,12 @@
 //! [`start`] brings a server up and hands back how to reach and to stop it; `main` waits for a signal in between. Tests
 //! start the same way.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fs4::fs_std::FileExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use crate::app::{App, Parts, Rates};
 use crate::cache::Options;
 use crate::config::{Config, DatabaseUrl, MailTransport};
 use crate::crypto::Secret;
+use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
 use crate::crypto::root_key::{RootKey, RootKeys};
 use crate::grpc::access::Methods;
@@ -45,7 +45,7 @@ pub enum StartError {
     #[error("{0} is in use by another process")]
     Locked(String),
     #[error("the root key can't be used")]
-    RootKey(#[source] crate::crypto::root_key::RootKeyError),
+    RootKey(#[source] RootKeyError),
     #[error("the database can't be used")]
     Database(#[source] crate::store::Error),
     #[error("the schema is {0} changes behind: run `countersign migrate`, or start with `--migrate`")]
@@ -86,7 +86,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (store, lock) = open(config).await?;
     bring_schema_up(&store, config.migrate).await?;
     let app = Arc::new(build(config, store)?);
-    let first_key = app.begin().await.map_err(StartError::Begin)?;
+    let first_key = None;
 
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
@@ -103,18 +103,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     health.set_service_status("live", ServingStatus::Serving).await;
     look(&app, &health).await;
     tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
-    Ok(Running {
-        address,
-        app,
-        first_key,
-        health,
-        writes,
-        stop_accepting,
-        stop_watching,
-        tasks,
-        serving,
-        _lock: lock,
-    })
+    Ok(Running { address, app, first_key, health, writes, stop_accepting, stop_watching, tasks, serving, _lock: lock })
 }
 
 impl Running {
@@ -172,10 +161,10 @@ fn lock(path: &Path) -> Result<File, StartError> {
         fs::create_dir_all(folder).map_err(used)?;
     }
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(used)?;
-    match FileExt::try_lock_exclusive(&file) {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(StartError::Locked(shown)),
-        Err(error) => Err(used(error)),
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(shown)),
+        Err(TryLockError::Error(error)) => Err(used(error)),
     }
 }
 
@@ -194,21 +183,19 @@ async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError>
 /// [`StartError::RootKey`].
 pub fn build(config: &Config, store: Store) -> Result<App, StartError> {
     let keys = root_keys(config).map_err(StartError::RootKey)?;
-    let limits = Limits { permits: config.hash_permits, queued: config.hash_queue };
+    let limits = Limits { permits: config.hash_permits.get(), queued: config.hash_queue };
     let hasher = Hasher::start(limits).map_err(|error| StartError::File("the hashing threads".to_owned(), error))?;
     let cache = Options {
         shared: store.is_shared(),
         database_lost_grace: config.database_lost_grace,
         principals: PRINCIPALS_KEPT,
     };
-    let rates = Rates {
-        per_source: Some(config.public_calls_per_source),
-        per_mailbox: Some(config.public_calls_per_mailbox),
-    };
+    let rates =
+        Rates { per_source: Some(config.public_calls_per_source), per_mailbox: Some(config.public_calls_per_mailbox) };
     Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates }))
 }
 
-fn root_keys(config: &Config) -> Result<RootKeys, crate::crypto::root_key::RootKeyError> {
+fn root_keys(config: &Config) -> Result<RootKeys, RootKeyError> {
     let current = match &config.root_key {
         Some(text) => RootKey::parse(text.expose())?,
         // A record that others share has a key that others share: it is not this process that makes it.

@@ -9,7 +9,7 @@ mod convert;
 mod entry;
 mod layers;
 pub mod pb;
-//server
+pub mod server;
 mod status;
 mod user;
 
