@@ -60,6 +60,7 @@ fn role(level: u128, n: u128) -> Role {
     };
     let includes = |step: u128| role_id(level + 1, (n + step) % ROLES);
     Role {
+        description: String::new(),
         id: role_id(level, n),
         name: format!("role-{level}-{n}"),
         title: String::new(),

@@ -96,6 +96,11 @@ impl App {
         }
     }
 
+    /// Forgets the public callers that have not called for a while.
+    pub fn forget_idle_callers(&self) {
+        self.limits.forget_idle();
+    }
+
     /// The clock that rules are told.
     #[must_use]
     pub fn clock(&self) -> &Clock {

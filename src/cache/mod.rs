@@ -141,6 +141,12 @@ impl<S: Source> Snapshots<S> {
         (self.counters.hits.load(Relaxed), self.counters.loads.load(Relaxed))
     }
 
+    /// How many principals this process keeps.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.realms.read().values().map(|realm| realm.principals.len()).sum()
+    }
+
     /// Applies a change that was committed here, so that whoever asks from now on sees it.
     ///
     /// What can't be applied in order makes this process look at the log first; if it can't, kept snapshots stay out of

@@ -51,6 +51,10 @@ where
         Self { kept: Cache::new(capacity), flights: Flights::default() }
     }
 
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.kept.len()).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<Arc<Kept<T>>> {
         self.kept.get(key)
     }

@@ -128,6 +128,17 @@ impl Store {
         })
     }
 
+    /// Connections in use and connections at rest, of both pools.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let pools = if self.is_shared() { vec![&self.read] } else { vec![&self.read, &self.write] };
+        let count = |pool: &DatabaseConnection| match pool.get_database_backend() {
+            DbBackend::Postgres => sizes(pool.get_postgres_connection_pool()),
+            _ => sizes(pool.get_sqlite_connection_pool()),
+        };
+        pools.into_iter().map(count).fold((0, 0), |(used, idle), (more, rest)| (used + more, idle + rest))
+    }
+
     /// Whether the record answers.
     ///
     /// # Errors
@@ -148,6 +159,11 @@ impl Store {
     fn backend(&self) -> DbBackend {
         self.write.get_database_backend()
     }
+}
+
+fn sizes<D: sea_orm::sqlx::Database>(pool: &sea_orm::sqlx::Pool<D>) -> (u32, u32) {
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    (pool.size().saturating_sub(idle), idle)
 }
 
 fn sqlite(file: &Path, connections: u32, read_only: bool) -> ConnectOptions {

@@ -69,16 +69,18 @@ impl Store {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn claim_mails(&self, now: Timestamp, lease: Duration, limit: u64) -> Result<Vec<Due>> {
+        let is_due = || outbox::Entity::find().filter(outbox::Column::NextAttemptAt.lte(now.0));
+        // Most looks find nothing; those must not wait for their turn to write.
+        if is_due().one(&self.read).await?.is_none() {
+            return Ok(vec![]);
+        }
         let options = TransactionOptions {
             sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
         #[expect(clippy::disallowed_methods, reason = "a claim changes no decision and belongs to no realm")]
         let tx = self.write.begin_with_options(options).await?;
-        let mut due = outbox::Entity::find()
-            .filter(outbox::Column::NextAttemptAt.lte(now.0))
-            .order_by_asc(outbox::Column::NextAttemptAt)
-            .limit(limit);
+        let mut due = is_due().order_by_asc(outbox::Column::NextAttemptAt).limit(limit);
         if is_postgres(&tx) {
             due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         }
@@ -91,7 +93,16 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        rows.into_iter().map(mail).collect()
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = MessageId(row.id);
+            match mail(row) {
+                Ok(due) => claimed.push(due),
+                // One that nobody can read must not keep the others from going out.
+                Err(error) => self.settle_mail(id, Letter::Dead(error.to_string()), now).await?,
+            }
+        }
+        Ok(claimed)
     }
 
     /// Writes down what became of an attempt.
@@ -116,12 +127,16 @@ impl Store {
         Ok(())
     }
 
-    /// How many mails wait to be delivered.
+    /// How many mails wait to be delivered, and how many nobody tries any more.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn mails_waiting(&self) -> Result<u64> {
-        Ok(outbox::Entity::find().filter(outbox::Column::NextAttemptAt.is_not_null()).count(&self.read).await?)
+    pub async fn mails_waiting_and_dead(&self) -> Result<(u64, u64)> {
+        let waiting = outbox::Entity::find().filter(outbox::Column::NextAttemptAt.is_not_null());
+        let dead = outbox::Entity::find()
+            .filter(outbox::Column::NextAttemptAt.is_null())
+            .filter(outbox::Column::DeliveredAt.is_null());
+        Ok((waiting.count(&self.read).await?, dead.count(&self.read).await?))
     }
 
     /// The code that a mail carries.

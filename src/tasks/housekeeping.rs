@@ -27,6 +27,7 @@ impl Round for Housekeeping {
         let now = self.app.clock().now();
         let lines = self.app.store().prune_log(now.before(LOG_KEPT)).await?;
         let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
+        self.app.forget_idle_callers();
         tracing::debug!(lines, answers, "old lines of the change log and old answers were dropped");
         Ok(Next::AfterPeriod)
     }

@@ -3,6 +3,7 @@
 //!
 //! | task | round |
 //! |---|---|
+//! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the change log, old answers |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
 //! | `tail` | reads the change log; only where other processes write to the same record |
@@ -10,6 +11,7 @@
 //! `serve` starts them ([`spawn_all`]), ends the process when a vital one dies ([`Tasks::died`]), and stops them in
 //! reverse order ([`Tasks::stop`]).
 
+mod gauges;
 mod housekeeping;
 mod outbox;
 mod runner;
@@ -54,6 +56,15 @@ pub enum OnShutdown {
     /// It is waited for.
     FinishRound,
 }
+
+/// Shows what goes on. A scrape may see what is five seconds old.
+pub const GAUGES: Task = Task {
+    name: "gauges",
+    period: Duration::from_secs(5),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::DropRound,
+    vital: false,
+};
 
 /// Drops what is old. Whatever it missed, the next round gets.
 pub const HOUSEKEEPING: Task = Task {
@@ -102,6 +113,7 @@ struct Started {
 #[must_use]
 pub fn spawn_all(app: &Arc<App>, mailer: Mailer, all: &CancellationToken) -> Tasks {
     let mut tasks = Tasks::default();
+    tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
     tasks.spawn(OUTBOX, outbox::Outbox::new(Arc::clone(app), mailer), all);
     if app.store().is_shared() {

@@ -94,6 +94,7 @@ fn member(entries: Vec<Entry>) -> Principal {
 
 pub(super) fn role(n: u128, grants: &[(&str, Reach)], includes: &[u128]) -> Role {
     Role {
+        description: String::new(),
         id: role_id(n),
         name: format!("role-{n}"),
         title: String::new(),

@@ -1,0 +1,50 @@
+//! What is read off rather than counted as it happens: cache, hash pool, outbox, connections.
+
+use std::sync::Arc;
+
+use super::runner::{Fault, Next, Round};
+use crate::app::App;
+use crate::telemetry::metrics::{Database, Hashing, LocalCache, Mail};
+
+/// Brings the metrics up to date.
+pub(super) struct Gauges {
+    app: Arc<App>,
+    cache: LocalCache,
+    hashing: Hashing,
+    mail: Mail,
+    database: Database,
+}
+
+impl Gauges {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self {
+            app,
+            cache: LocalCache::register(),
+            hashing: Hashing::register(),
+            mail: Mail::register(),
+            database: Database::register(),
+        }
+    }
+}
+
+impl Round for Gauges {
+    async fn round(&self) -> Result<Next, Fault> {
+        let (hits, loads) = self.app.snapshots().hits_and_loads();
+        self.cache.hits.absolute(hits);
+        self.cache.misses.absolute(loads);
+        self.cache.entries.set(gauge(self.app.snapshots().kept()));
+        self.hashing.waiting.set(gauge(self.app.hasher().depth() as u64));
+        let (used, idle) = self.app.store().connections();
+        self.database.used.set(f64::from(used));
+        self.database.idle.set(f64::from(idle));
+        let (waiting, dead) = self.app.store().mails_waiting_and_dead().await?;
+        self.mail.waiting.set(gauge(waiting));
+        self.mail.dead.set(gauge(dead));
+        Ok(Next::AfterPeriod)
+    }
+}
+
+/// Gauges are floating point; what they show here is far below where that matters.
+fn gauge(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
