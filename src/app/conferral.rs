@@ -3,6 +3,8 @@
 //! Rule 3 and the role's own rules live here; that the call's own permission reaches the receiver is the caller's to
 //! have asked. What the realm's policy confers (default roles, the founding role) does not pass here.
 
+use std::collections::BTreeSet;
+
 use super::Reason;
 use super::error::{Error, Result};
 use super::facts::Facts;
@@ -72,20 +74,20 @@ impl Change<'_> {
         let mut guard = self.guard().await?;
         let giving = Giving { role, scope, on_resource, receiver: Some(receiver) };
         require_conferrable(&mut guard, &giving).await?;
-        self.require_may_pass_on(&[role], scope, Some(receiver.id)).await
+        let passed_on = assignment::passed_on(self.catalogue(), &[role]);
+        self.require_may_pass_on(passed_on, scope, Some(receiver.id)).await
     }
 
-    /// Requires that the actor could itself assign whatever `may_assign` of these roles leads to.
+    /// Requires that the actor could itself assign each of these roles, which somebody may from now on pass on.
     ///
     /// # Errors
     /// As [`Change::require_may_give`].
     pub(super) async fn require_may_pass_on(
         &self,
-        roles: &[RoleId],
+        passed_on: BTreeSet<RoleId>,
         scope: Scope,
         receiver: Option<PrincipalId>,
     ) -> Result<()> {
-        let passed_on = assignment::passed_on(self.catalogue(), roles);
         if passed_on.is_empty() {
             return Ok(());
         }
@@ -157,9 +159,7 @@ impl Change<'_> {
     async fn require_membership(&mut self, receiver: &Principal, scope: Scope) -> Result<()> {
         let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) else { return Ok(()) };
         let mut guard = self.guard().await?;
-        let may_add = self.catalogue().policy.administrators_create_users
-            && guard.allows(permissions::ADD_MEMBERS, Some(organization), None).await?;
-        if !may_add {
+        if !self.may_add_members(&mut guard, organization).await? {
             return Err(not_a_member(organization));
         }
         if guard.actor.principal().id == receiver.id {
@@ -222,7 +222,7 @@ pub(super) fn same<'a>(held: &'a [EntryRow], wanted: &Entry) -> Option<&'a Entry
 }
 
 /// The refusal of whoever lacks `countersign.roles.assign_restricted`.
-pub(super) fn restricted(role: Option<&Role>) -> Error {
+fn restricted(role: Option<&Role>) -> Error {
     let name = role.map(|role| role.name.clone()).unwrap_or_default();
     let message = format!("the role {name} is restricted, and {} is not held there", permissions::ASSIGN_RESTRICTED);
     Error::refused_with(Reason::RoleRestricted, message, vec![("role", name)])

@@ -38,6 +38,14 @@ impl Fields {
         if self.0.is_empty() { Ok(value) } else { Err(Error::Invalid(self.0)) }
     }
 
+    /// As [`Fields::finish`], for what is there unless something was wrong.
+    pub(super) fn finish_some<T>(self, value: Option<T>) -> Result<T, Error> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Error::Invalid(self.0)),
+        }
+    }
+
     /// Notes what is wrong with a field.
     pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(Violation { field: field.to_owned(), description: description.into(), reason: None });

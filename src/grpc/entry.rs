@@ -14,7 +14,9 @@ pub(super) fn shown(view: EntryView) -> pb::Entry {
     let conferred = match confers {
         Confers::Role(id) => entry::Conferred::Role(pb::RoleRef { id: id.to_string(), name: role.unwrap_or_default() }),
         Confers::Grant { pattern, reach: at } => {
-            entry::Conferred::Grant(pb::PatternGrant { pattern: pattern.to_string(), reach: reach(at).into() })
+            // A resource is its own reach.
+            let reach = if resource.is_some() { pb::Reach::Unspecified } else { reach(at) };
+            entry::Conferred::Grant(pb::PatternGrant { pattern: pattern.to_string(), reach: reach.into() })
         }
     };
     let scope = match scope {

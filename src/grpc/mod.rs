@@ -9,6 +9,8 @@ mod convert;
 mod entry;
 mod layers;
 pub mod pb;
+mod role;
+mod role_assignment;
 pub mod server;
 mod status;
 mod user;

@@ -40,7 +40,20 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         rows.into_iter().map(permission).collect()
     }
 
-    /// Writes a permission, new or known.
+    /// A declared permission, and when it was first declared.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn permission(&self, name: &PermissionName) -> Result<Option<(Permission, Timestamp)>> {
+        let row = permissions::Entity::find_by_id((self.realm.0, name.to_string())).one(self.conn).await?;
+        row.map(|row| {
+            let declared_at = Timestamp(row.created_at);
+            Ok((permission(row)?, declared_at))
+        })
+        .transpose()
+    }
+
+    /// Writes a permission, new or known; when it was first declared stays.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
@@ -52,6 +65,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             section: Set(permission.section.clone()),
             protected: Set(permission.protected),
             retired_at: Set(permission.retired.then_some(now.0)),
+            created_at: Set(now.0),
         };
         let update = sea_orm::sea_query::OnConflict::columns([permissions::Column::RealmId, permissions::Column::Name])
             .update_columns([
@@ -196,7 +210,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 }
 
 fn permission(row: permissions::Model) -> Result<Permission> {
-    let permissions::Model { realm_id: _, name, title, section, protected, retired_at } = row;
+    let permissions::Model { realm_id: _, name, title, section, protected, retired_at, created_at: _ } = row;
     Ok(Permission {
         name: PermissionName::parse(&name).map_err(|_| corrupt("permission name"))?,
         title,

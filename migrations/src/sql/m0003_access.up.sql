@@ -5,6 +5,7 @@ CREATE TABLE permissions (
     section text NOT NULL,
     protected boolean NOT NULL,
     retired_at bigint,
+    created_at bigint NOT NULL,
     PRIMARY KEY (realm_id, name)
 );
 

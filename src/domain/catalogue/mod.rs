@@ -25,6 +25,11 @@ use super::snapshot::Principal;
 
 pub use self::role::{Assignable, Conditions, DefaultFor, Exclusion, Role};
 
+/// The most permissions that a realm declares: what the service is measured at.
+pub const PERMISSIONS_MAX: usize = 10_000;
+/// The most roles that a realm has: what the service is measured at.
+pub const ROLES_MAX: usize = 10_000;
+
 /// A permission that the realm declares.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Permission {

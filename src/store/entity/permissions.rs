@@ -13,6 +13,7 @@ pub struct Model {
     pub section: String,
     pub protected: bool,
     pub retired_at: Option<i64>,
+    pub created_at: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

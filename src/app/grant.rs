@@ -1,0 +1,118 @@
+//! Granting single permissions, on everything in reach or on one resource that its owner shares.
+
+use super::conferral::{is_stranger, not_a_member, same};
+use super::entry::EntryView;
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::{Guard, permissions};
+use super::receiver::{Opening, Place, Stranger};
+use super::role::undeclared;
+use super::user::find_user;
+use super::write::{Change, Done};
+use super::{App, Ctx, Reason};
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{EntryId, PrincipalId};
+use crate::domain::permission::{Pattern, Reach};
+use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantPermission {
+    pub principal: Handle,
+    pub pattern: Pattern,
+    /// ALL with a resource, which is its own reach.
+    pub reach: Reach,
+    pub place: Place,
+    pub resource: Option<Resource>,
+    /// Who owns the resource, as the actor says.
+    pub owner: Option<Handle>,
+    pub window: Window,
+}
+
+impl App {
+    /// Grants a pattern. A grant that is there with the same window is answered as it is.
+    ///
+    /// # Errors
+    /// NOT_FOUND; a violation for an undeclared permission, or an owner that a user states; the nearest miss;
+    /// ROLE_RESTRICTED, NOT_CONTAINED; NOT_A_MEMBER, LIMIT_REACHED.
+    pub async fn grant_permission(&self, ctx: &Ctx, cmd: &GrantPermission) -> Result<Done<EntryView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            if let Some(violation) = undeclared(change.catalogue(), "pattern", &cmd.pattern) {
+                return Err(Error::Invalid(vec![violation]));
+            }
+            let subject = change.receiver(&cmd.principal).await?;
+            let receiver = subject.principal();
+            let confers = Confers::Grant { pattern: cmd.pattern.clone(), reach: cmd.reach };
+            let scope = change.require_may_grant(cmd, &confers, receiver).await?;
+            if let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) {
+                return Err(not_a_member(organization));
+            }
+            let entry = Entry {
+                id: EntryId(self.clock.new_id()),
+                confers,
+                scope,
+                resource: cmd.resource.clone().map(Box::new),
+                window: cmd.window,
+            };
+            let held = change.rows().entries_of(receiver.id).await?;
+            if let Some(there) = same(&held, &entry) {
+                return change.entry_view(there.clone()).await;
+            }
+            let row = change.insert_entry(receiver.id, &held, entry).await?;
+            let conferred = change.conferred(&row, shown(cmd)).await?;
+            change.record(Event::PermissionGranted(conferred));
+            change.entry_view(row).await
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    /// The scope of the grant, once the call's permission reaches there and rule 3 is kept.
+    async fn require_may_grant(&self, cmd: &GrantPermission, confers: &Confers, receiver: &Principal) -> Result<Scope> {
+        let mut guard = self.guard().await?;
+        let owner = self.stated_owner(&guard, cmd).await?;
+        let mut openings: Vec<Opening> = vec![(permissions::GRANT, Some(receiver.id))];
+        openings.extend(owner.map(|owner| (permissions::SHARE, Some(owner))));
+        let (scope, reaches) = self.scope_for(&mut guard, receiver, &cmd.place, &openings, Stranger::StaysOut).await?;
+        if !reaches {
+            guard.require(permissions::GRANT, scope.organization(), Some(receiver.id)).await?;
+        }
+        if self.catalogue().only_restricted_confer(&cmd.pattern)
+            && !guard.allows(permissions::ASSIGN_RESTRICTED, scope.organization(), None).await?
+        {
+            let message = format!("only restricted roles confer {} or part of it", cmd.pattern);
+            let facts = vec![("pattern", cmd.pattern.to_string())];
+            return Err(Error::refused_with(Reason::RoleRestricted, message, facts));
+        }
+        guard.require_contained(confers, scope, cmd.resource.is_some(), owner, receiver.id).await?;
+        Ok(scope)
+    }
+
+    /// The owner of the resource, which service accounts alone may state. An id is taken as it is: an owner that does
+    /// not exist is in nobody's team.
+    async fn stated_owner(&self, guard: &Guard<'_, Self>, cmd: &GrantPermission) -> Result<Option<PrincipalId>> {
+        let Some(owner) = &cmd.owner else { return Ok(None) };
+        if guard.actor.principal().is_user() {
+            return Err(Error::field("owner", "may be stated by service accounts only"));
+        }
+        match owner {
+            Handle::Id(id) => Ok(Some(PrincipalId(*id))),
+            Handle::Natural(_) => {
+                let found = find_user(self.rows(), owner).await?.ok_or_else(|| Error::not_found("owner"))?;
+                Ok(Some(found.id.into()))
+            }
+        }
+    }
+}
+
+/// What is granted, as people read it.
+fn shown(cmd: &GrantPermission) -> String {
+    let whose = match (&cmd.resource, cmd.reach) {
+        (Some(Resource { kind, id }), _) => return format!("{} on {kind} {id}", cmd.pattern),
+        (None, Reach::Own) => "their own",
+        (None, Reach::Team) => "their team's",
+        (None, Reach::All) => "all",
+    };
+    format!("{} ({whose})", cmd.pattern)
+}

@@ -1,0 +1,129 @@
+//! To whom, and where: the principal and the scope of a call that gives or takes something, as far as its caller may
+//! know of them.
+
+use super::conferral::is_stranger;
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::{Guard, permissions};
+use super::user::find_user;
+use super::write::Change;
+use crate::cache::Subject;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{OrganizationId, PrincipalId};
+use crate::domain::snapshot::{Principal, PrincipalKind, Scope};
+
+/// A scope, as a caller names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    Realm,
+    Organization(Handle),
+}
+
+/// A permission that opens a call, about what that owner owns.
+pub(super) type Opening = (&'static str, Option<PrincipalId>);
+
+/// What a call does about somebody who is no member of the organization.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stranger {
+    /// Makes them one, if the caller may add members.
+    Joins,
+    StaysOut,
+}
+
+impl Change<'_> {
+    /// A principal named by its id, a user's e-mail address or a service account's name. Whether the caller may know of
+    /// it is yet to be asked: [`Change::scope_for`].
+    pub(super) async fn receiver(&self, handle: &Handle) -> Result<Subject> {
+        let id = match handle {
+            Handle::Id(id) => Some(PrincipalId(*id)),
+            Handle::Natural(email) if email.contains('@') => {
+                find_user(self.rows(), handle).await?.map(|user| user.id.into())
+            }
+            Handle::Natural(name) => self.rows().service_account_named(name).await?.map(|account| account.id.into()),
+        };
+        let subject = match id {
+            Some(id) => self.principal(id).await?,
+            None => None,
+        };
+        subject.ok_or_else(|| Error::not_found("principal"))
+    }
+
+    /// The scope, once it and the receiver are the caller's to know of, and whether one of the openings holds there.
+    ///
+    /// Reaching somebody is knowing of them: a member of the organization there, anybody realm-wide.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub(super) async fn scope_for(
+        &self,
+        guard: &mut Guard<'_, Self>,
+        receiver: &Principal,
+        place: &Place,
+        openings: &[Opening],
+        stranger: Stranger,
+    ) -> Result<(Scope, bool)> {
+        let scope = self.scope(place).await?;
+        let reaches = reaches(guard, openings, scope).await?;
+        let Some(organization) = scope.organization() else {
+            let known = reaches || reads(guard, receiver).await?;
+            return if known { Ok((scope, reaches)) } else { Err(Error::not_found("principal")) };
+        };
+        if !reaches && !guard.reads_organization(organization).await? {
+            return Err(Error::not_found("organization"));
+        }
+        let known = reaches
+            && (belongs(receiver, organization) || self::reaches(guard, openings, Scope::Realm).await?)
+            || reads(guard, receiver).await?
+            || stranger == Stranger::Joins
+                && is_stranger(receiver, organization)
+                && self.may_add_members(guard, organization).await?;
+        if known { Ok((scope, reaches)) } else { Err(Error::not_found("principal")) }
+    }
+
+    /// Whether the realm lets its administrators add members and the actor is one, there.
+    pub(super) async fn may_add_members(
+        &self,
+        guard: &mut Guard<'_, Self>,
+        organization: OrganizationId,
+    ) -> Result<bool> {
+        Ok(self.catalogue().policy.administrators_create_users
+            && guard.allows(permissions::ADD_MEMBERS, Some(organization), None).await?)
+    }
+
+    async fn scope(&self, place: &Place) -> Result<Scope> {
+        let found = match place {
+            Place::Realm => return Ok(Scope::Realm),
+            Place::Organization(Handle::Id(id)) => self.rows().organization(OrganizationId(*id)).await?,
+            Place::Organization(Handle::Natural(slug)) => self.rows().organization_by_slug(slug).await?,
+        };
+        let organization = found.ok_or_else(|| Error::not_found("organization"))?;
+        Ok(Scope::Organization(organization.id))
+    }
+}
+
+async fn reaches(guard: &mut Guard<'_, Change<'_>>, openings: &[Opening], scope: Scope) -> Result<bool> {
+    for (permission, owner) in openings {
+        if guard.allows(permission, scope.organization(), *owner).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the actor reads this user, or manages this service account.
+async fn reads(guard: &mut Guard<'_, Change<'_>>, receiver: &Principal) -> Result<bool> {
+    match receiver.kind {
+        PrincipalKind::User(_) => guard.reads_user(receiver).await,
+        PrincipalKind::ServiceAccount { organization, disabled: _ } => {
+            guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, organization, None).await
+        }
+    }
+}
+
+/// An ACTIVE member, or a service account of the organization.
+fn belongs(receiver: &Principal, to: OrganizationId) -> bool {
+    match receiver.kind {
+        PrincipalKind::User(_) => receiver.active_membership(to).is_some(),
+        PrincipalKind::ServiceAccount { organization, disabled: _ } => organization == Some(to),
+    }
+}

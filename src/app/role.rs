@@ -1,0 +1,317 @@
+//! The realm's vocabulary: declaring permissions, defining roles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result, Violation};
+use super::facts::Facts;
+use super::guard::permissions;
+use super::user::find_role;
+use super::write::{Change, Done, taken};
+use super::{App, Ctx, Reason};
+use crate::domain::assignment::passed_on;
+use crate::domain::catalogue::{
+    Assignable, Catalogue, Conditions, DefaultFor, PERMISSIONS_MAX, Permission, ROLES_MAX, Role,
+};
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::RoleId;
+use crate::domain::permission::{Pattern, PermissionName, Reach};
+use crate::domain::snapshot::{Confers, Scope};
+use crate::domain::time::Timestamp;
+use crate::store::Constraint;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateRole {
+    pub name: String,
+    pub title: String,
+    pub description: String,
+    pub grants: Vec<(Pattern, Reach)>,
+    pub includes: Vec<Handle>,
+    pub assignable: Assignable,
+    pub restricted: bool,
+    pub resource_type: Option<String>,
+    /// May name the role itself.
+    pub may_assign: Vec<Handle>,
+    pub any_entitlement: Vec<String>,
+    pub attributes: Vec<String>,
+    pub beside: Vec<Handle>,
+    pub topics: Vec<(String, Reach)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclarePermission {
+    pub name: PermissionName,
+    pub title: String,
+    pub section: String,
+    pub protected: bool,
+}
+
+/// A role with the names of those that it refers to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RoleView {
+    pub role: Role,
+    /// It says so, or includes a role that is.
+    pub restricted: bool,
+    pub names: BTreeMap<RoleId, String>,
+    pub created_at: Timestamp,
+    pub etag: String,
+}
+
+/// A declared permission.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PermissionView {
+    pub permission: Permission,
+    pub declared_at: Timestamp,
+}
+
+impl App {
+    /// Creates a role. It gives nobody anything until it is assigned, unless the realm's policy confers it.
+    ///
+    /// # Errors
+    /// The nearest miss; a violation for what names no permission, kind or topic of the realm; NOT_FOUND for a role;
+    /// ROLE_CYCLE, LIMIT_REACHED, ALREADY_EXISTS; NOT_CONTAINED and ROLE_RESTRICTED for what it would let be given.
+    pub async fn create_role(&self, ctx: &Ctx, cmd: &CreateRole) -> Result<Done<RoleView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            change.guard().await?.require(permissions::DEFINE, None, None).await?;
+            let catalogue = change.catalogue();
+            let role = defined(catalogue, cmd, RoleId(self.clock.new_id()))?;
+            require_known(catalogue, &role)?;
+            require_room("roles", catalogue.roles().count(), ROLES_MAX)?;
+            if catalogue.would_cycle(role.id, &role.includes) {
+                return Err(Error::refused(Reason::RoleCycle, "a role would include itself"));
+            }
+            change.require_may_define(&role).await?;
+            taken(change.rows().insert_role(&role, ctx.now).await, Constraint::RoleName, "name", &role.name)?;
+            let view = view(change.catalogue(), &role, ctx.now);
+            change.record(Event::RoleCreated { role: role.id, name: role.name });
+            Ok(view)
+        })
+        .await
+    }
+
+    /// Declares a permission, or declares it otherwise. A retired one counts again.
+    ///
+    /// # Errors
+    /// The nearest miss; LIMIT_REACHED.
+    pub async fn declare_permission(&self, ctx: &Ctx, cmd: &DeclarePermission) -> Result<Done<PermissionView>> {
+        let DeclarePermission { name, title, section, protected } = cmd.clone();
+        let wanted = Permission { name, title, section, protected, retired: false };
+        self.write(ctx, async |change: &mut Change<'_>| {
+            change.guard().await?.require(permissions::DEFINE, None, None).await?;
+            let known = change.rows().permission(&wanted.name).await?;
+            let declared_at = known.as_ref().map_or(ctx.now, |(_, declared_at)| *declared_at);
+            if known.as_ref().is_none_or(|(known, _)| *known != wanted) {
+                if known.is_none() {
+                    let own = |name: &PermissionName| !name.is_reserved();
+                    let declared = change.catalogue().permissions().filter(|(_, row)| own(&row.name)).count();
+                    require_room("permissions", declared, PERMISSIONS_MAX)?;
+                }
+                change.rows().save_permission(&wanted, ctx.now).await?;
+                change.record(Event::PermissionDeclared { name: wanted.name.to_string() });
+            }
+            Ok(PermissionView { permission: wanted.clone(), declared_at })
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    /// What a definition confers by itself: the right to pass roles on, and, where the policy gives the role, all of it.
+    async fn require_may_define(&self, role: &Role) -> Result<()> {
+        let catalogue = self.catalogue();
+        let founding = catalogue.policy.founding_role.as_deref() == Some(&*role.name);
+        let by_policy = role.assignable.default != DefaultFor::No || founding;
+        let mut named: BTreeSet<RoleId> = role.may_assign.iter().copied().collect();
+        if by_policy || named.contains(&role.id) {
+            self.require_holding(role).await?;
+        }
+        named.extend(passed_on(catalogue, &role.may_assign));
+        if by_policy {
+            named.extend(passed_on(catalogue, &role.includes));
+        }
+        named.remove(&role.id);
+        self.require_may_pass_on(named, Scope::Realm, None).await
+    }
+
+    /// Rule 3, realm-wide, for a role that is being written.
+    async fn require_holding(&self, role: &Role) -> Result<()> {
+        let mut guard = self.guard().await?;
+        if is_restricted(self.catalogue(), role) {
+            return guard.require(permissions::ASSIGN_RESTRICTED, None, None).await;
+        }
+        let own = role.grants.iter().map(|(pattern, reach)| Confers::Grant { pattern: pattern.clone(), reach: *reach });
+        let included = role.includes.iter().map(|included| Confers::Role(*included));
+        // Nobody leads themself: no team makes up for reach.
+        let nobody_led = guard.actor.principal().id;
+        for confers in own.chain(included) {
+            guard.require_contained(&confers, Scope::Realm, false, None, nobody_led).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The role that a command describes.
+fn defined(catalogue: &Catalogue, cmd: &CreateRole, id: RoleId) -> Result<Role> {
+    let named = |field: &str, handles: &[Handle]| {
+        let one = |(at, handle): (usize, &Handle)| match handle {
+            Handle::Natural(name) if *name == cmd.name => Ok(id),
+            handle => find_role(catalogue, handle).ok_or_else(|| Error::not_found(&format!("{field}[{at}]"))),
+        };
+        handles.iter().enumerate().map(one).collect::<Result<Vec<_>>>()
+    };
+    Ok(Role {
+        id,
+        name: cmd.name.clone(),
+        title: cmd.title.clone(),
+        description: cmd.description.clone(),
+        grants: cmd.grants.clone(),
+        includes: named("includes", &cmd.includes)?,
+        assignable: cmd.assignable.clone(),
+        restricted: cmd.restricted,
+        resource_type: cmd.resource_type.clone(),
+        may_assign: named("may_assign", &cmd.may_assign)?,
+        conditions: Conditions {
+            any_entitlement: cmd.any_entitlement.clone(),
+            attributes: cmd.attributes.clone(),
+            roles: named("conditions.roles", &cmd.beside)?,
+        },
+        topics: cmd.topics.clone(),
+    })
+}
+
+/// Requires that the patterns, kinds and topics of a role are the realm's.
+fn require_known(catalogue: &Catalogue, role: &Role) -> Result<()> {
+    let undeclared = |(at, (pattern, _)): (usize, &(Pattern, Reach))| {
+        undeclared(catalogue, &format!("grants[{at}].pattern"), pattern)
+    };
+    let mut violations: Vec<_> = role.grants.iter().enumerate().filter_map(undeclared).collect();
+    let policy = &catalogue.policy;
+    let unknown = |field: String, what: &str, given: &str, known: Vec<&str>| Violation {
+        field,
+        description: format!("is {given:?}, which is no {what} of the realm: {}", known.join(", ")),
+        reason: None,
+    };
+    let kinds = |field: &str, given: &[String]| {
+        let known: Vec<_> = policy.kinds.iter().map(|kind| &*kind.name).collect();
+        let missing = given.iter().enumerate().filter(|(_, kind)| policy.kind(kind).is_none());
+        missing.map(|(at, kind)| unknown(format!("{field}[{at}]"), "kind", kind, known.clone())).collect::<Vec<_>>()
+    };
+    violations.extend(kinds("assignable.kinds", &role.assignable.kinds));
+    if let DefaultFor::Kinds(given) = &role.assignable.default {
+        violations.extend(kinds("assignable.default_kinds", given));
+    }
+    let topics: Vec<_> = policy.topics.iter().map(|topic| &*topic.name).collect();
+    for (at, (topic, _)) in role.topics.iter().enumerate().filter(|(_, (topic, _))| !topics.contains(&&**topic)) {
+        violations.push(unknown(format!("topics[{at}].topic"), "topic", topic, topics.clone()));
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}
+
+/// What is wrong with a pattern that ends in no star and names no permission of the realm.
+pub(super) fn undeclared(catalogue: &Catalogue, field: &str, pattern: &Pattern) -> Option<Violation> {
+    let name = pattern.as_str();
+    if name.ends_with('*') || catalogue.permission_id(name).is_some() {
+        return None;
+    }
+    let hint = catalogue.closest(name).map(|closest| format!("; {closest:?} is", closest = closest.as_str()));
+    Some(Violation {
+        field: field.to_owned(),
+        description: format!("{name:?} is no declared permission{}", hint.unwrap_or_default()),
+        reason: Some(Reason::PermissionUndeclared),
+    })
+}
+
+fn require_room(what: &str, there: usize, most: usize) -> Result<()> {
+    if there < most {
+        return Ok(());
+    }
+    let message = format!("a realm has at most {most} {what}, this one has {there}");
+    Err(Error::refused_with(Reason::LimitReached, message, vec![("limit", most.to_string())]))
+}
+
+fn is_restricted(catalogue: &Catalogue, role: &Role) -> bool {
+    role.restricted || role.includes.iter().any(|included| catalogue.role_is_restricted(*included))
+}
+
+fn view(catalogue: &Catalogue, role: &Role, now: Timestamp) -> RoleView {
+    let referred = role.includes.iter().chain(&role.may_assign).chain(&role.conditions.roles);
+    let named = referred.filter_map(|id| catalogue.role(*id)).chain([role]);
+    RoleView {
+        role: role.clone(),
+        restricted: is_restricted(catalogue, role),
+        names: named.map(|role| (role.id, role.name.clone())).collect(),
+        created_at: now,
+        etag: "\"1\"".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::catalogue::CatalogueSource;
+    use crate::domain::ids::{RealmId, Revision};
+    use crate::domain::policy::Policy;
+
+    fn catalogue() -> Catalogue {
+        let name = PermissionName::parse("orders.ship").unwrap();
+        let ship = Permission { name, title: String::new(), section: String::new(), protected: false, retired: false };
+        Catalogue::compile(CatalogueSource {
+            realm: RealmId(uuid::Uuid::nil()),
+            realm_name: "realm".into(),
+            suspended: false,
+            as_of: Revision(1),
+            policy: Arc::new(Policy::default()),
+            permissions: vec![ship],
+            roles: vec![],
+            exclusions: vec![],
+        })
+    }
+
+    fn command() -> CreateRole {
+        CreateRole {
+            name: "clerk".into(),
+            title: "Clerk".into(),
+            description: String::new(),
+            grants: vec![],
+            includes: vec![],
+            assignable: Assignable::default(),
+            restricted: false,
+            resource_type: None,
+            may_assign: vec![],
+            any_entitlement: vec![],
+            attributes: vec![],
+            beside: vec![],
+            topics: vec![],
+        }
+    }
+
+    #[test]
+    fn everything_that_the_realm_does_not_have_is_named_at_once() {
+        let pattern = |text| (Pattern::parse(text).unwrap(), Reach::All);
+        let mut cmd = command();
+        cmd.grants = vec![pattern("orders.*"), pattern("orders.shop")];
+        cmd.assignable.kinds = vec!["company".into(), "brand".into()];
+        cmd.topics = vec![("weather".into(), Reach::All)];
+        let catalogue = catalogue();
+        let role = defined(&catalogue, &cmd, RoleId(uuid::Uuid::nil())).unwrap();
+        let Err(Error::Invalid(violations)) = require_known(&catalogue, &role) else { panic!("not refused") };
+        let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["grants[1].pattern", "assignable.kinds[1]", "topics[0].topic"]);
+        assert_eq!(violations[0].reason, Some(Reason::PermissionUndeclared));
+        assert!(violations[0].description.contains("\"orders.ship\""), "{}", violations[0].description);
+    }
+
+    #[test]
+    fn a_role_may_name_itself_as_one_to_pass_on() {
+        let id = RoleId(uuid::Uuid::from_u128(1));
+        let mut cmd = command();
+        cmd.may_assign = vec![Handle::parse("clerk")];
+        assert_eq!(defined(&catalogue(), &cmd, id).unwrap().may_assign, [id]);
+        cmd.includes = vec![Handle::parse("nobody")];
+        assert_eq!(defined(&catalogue(), &cmd, id).unwrap_err().reason(), Reason::NotFound);
+    }
+}
