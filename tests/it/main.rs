@@ -5,3 +5,4 @@
 mod architecture;
 mod decisions;
 mod relay;
+mod support;

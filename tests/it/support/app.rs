@@ -1,0 +1,236 @@
+//! A server in this process, on a database of its own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use countersign::app::clock::Clock;
+use countersign::config::{Config, Flags};
+use countersign::serve::{self, Running};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use super::letters::Letters;
+use super::{Caller, Letter, Portal, Throwaway};
+
+/// How long a test waits for what must come, such as a mail, before it fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it looks.
+pub(super) const GLANCE: Duration = Duration::from_millis(5);
+/// No test comes near it: limits of public calls are tested where they are set.
+const UNLIMITED: &str = "1000000";
+
+/// Which database the record is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs a body on a fresh server, then has the server say that nothing was left undone.
+pub(crate) async fn run(backend: Backend, body: impl AsyncFnOnce(&TestApp)) {
+    let app = TestApp::start(backend).await;
+    // Boxed: a story is one large future.
+    Box::pin(body(&app)).await;
+    app.finish().await;
+}
+
+/// Something that answers calls.
+pub(crate) trait Reachable {
+    /// Where, and the first operator's key.
+    fn front(&self) -> &Front;
+
+    /// A caller without a credential.
+    fn anonymous(&self) -> Caller {
+        Caller::new(self.front().channel.clone())
+    }
+
+    /// The platform's first operator.
+    fn as_operator(&self) -> Caller {
+        self.as_key(&self.front().operator_key)
+    }
+
+    /// Whoever has this API key.
+    fn as_key(&self, secret: &str) -> Caller {
+        self.anonymous().with_credential(secret)
+    }
+
+    /// Whoever has this access token.
+    fn as_token(&self, token: &str) -> Caller {
+        self.anonymous().with_credential(token)
+    }
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub(crate) struct Front {
+    channel: Channel,
+    operator_key: String,
+}
+
+impl Front {
+    pub(super) fn new(address: SocketAddr, operator_key: String) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        Self { channel: endpoint.connect_lazy(), operator_key }
+    }
+}
+
+/// A server in this process. End it by [`TestApp::finish`]; [`run`] does.
+pub(crate) struct TestApp {
+    front: Front,
+    running: Option<Running>,
+    letters: Letters,
+    flags: Flags,
+    database: Option<Throwaway>,
+    home: TempDir,
+}
+
+impl TestApp {
+    /// Starts a server on a fresh database.
+    pub(crate) async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, &[]).await
+    }
+
+    /// As [`TestApp::start`], with settings of its own.
+    pub(crate) async fn start_with(backend: Backend, settings: &[(&'static str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(Throwaway::migrated().await),
+        };
+        let flags = flags(&home, database.as_ref(), settings);
+        let mut running = start(&flags).await;
+        let operator_key = running.first_key.take().unwrap().expose().clone();
+        let front = Front::new(running.address, operator_key);
+        let letters = Letters::new(home.path().join("mail"));
+        Self { front, running: Some(running), letters, flags, database, home }
+    }
+
+    /// Starts another server on the same PostgreSQL database, with the same root key and mail directory.
+    pub(crate) async fn replica(&self) -> Replica {
+        assert!(self.database.is_some(), "only PostgreSQL is shared");
+        let running = start(&self.flags).await;
+        let front = Front::new(running.address, self.front.operator_key.clone());
+        Replica { front, running }
+    }
+
+    /// Which database it is on.
+    pub(crate) fn backend(&self) -> Backend {
+        if self.database.is_some() { Backend::Postgres } else { Backend::Sqlite }
+    }
+
+    /// Creates a realm, then gives it what is populated in `policy`.
+    pub(crate) async fn realm(&self, name: &str, policy: countersign::grpc::pb::Policy) -> Portal {
+        Portal::open(self.as_operator(), self.anonymous(), name, policy).await
+    }
+
+    /// The server from within, for what no caller can do.
+    pub(crate) fn inner(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// The time that the service goes by.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.inner().app.clock()
+    }
+
+    /// The directory of everything that the server keeps.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    /// The mails that arrived since the last look, as `address: subject`, sorted: what every mail of a story is held to.
+    pub(crate) async fn mailed(&self) -> Vec<String> {
+        self.delivered().await;
+        let mut lines: Vec<_> = self.letters.unread().iter().map(Letter::line).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Every mail to an address so far, the oldest first.
+    pub(crate) async fn mails_to(&self, address: &str) -> Vec<Letter> {
+        self.delivered().await;
+        self.letters.to(address)
+    }
+
+    /// The code of the latest link that was mailed to an address.
+    pub(crate) async fn code_for(&self, address: &str) -> String {
+        let letters = self.mails_to(address).await;
+        letters.iter().rev().find_map(Letter::code).unwrap_or_else(|| panic!("no mail to {address} has a code"))
+    }
+
+    /// Ends the server, once every mail has left.
+    pub(crate) async fn finish(mut self) {
+        self.delivered().await;
+        if let Some(running) = self.running.take() {
+            running.stop(Duration::ZERO, PATIENCE).await;
+        }
+    }
+
+    /// Waits until the outbox is empty.
+    async fn delivered(&self) {
+        let store = self.inner().app.store();
+        let emptied = tokio::time::timeout(PATIENCE, async {
+            while store.mails_waiting_and_dead().await.unwrap().0 > 0 {
+                tokio::time::sleep(GLANCE).await;
+            }
+        });
+        assert!(emptied.await.is_ok(), "mails wait in the outbox and nobody delivers them");
+        assert_eq!(store.mails_waiting_and_dead().await.unwrap().1, 0, "mails were given up");
+    }
+}
+
+impl Reachable for TestApp {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if self.running.is_some() && !std::thread::panicking() {
+            panic!("a TestApp was dropped without `finish`, which looks for undelivered mails");
+        }
+    }
+}
+
+/// Another server on the same record.
+pub(crate) struct Replica {
+    front: Front,
+    running: Running,
+}
+
+impl Replica {
+    /// The server from within.
+    pub(crate) fn inner(&self) -> &Running {
+        &self.running
+    }
+
+    /// Ends it.
+    pub(crate) async fn finish(self) {
+        self.running.stop(Duration::ZERO, PATIENCE).await;
+    }
+}
+
+impl Reachable for Replica {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+}
+
+async fn start(flags: &Flags) -> Running {
+    serve::start(&Config::load(flags).unwrap()).await.unwrap()
+}
+
+fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str, &str)]) -> Flags {
+    let own = [
+        ("listen", "127.0.0.1:0"),
+        ("metrics_listen", ""),
+        ("data_dir", home.path().to_str().unwrap()),
+        ("database_pool", "5"),
+        ("public_calls_per_source", UNLIMITED),
+        ("public_calls_per_mailbox", UNLIMITED),
+    ];
+    let url = database.map(|database| ("database_url", database.url()));
+    let all = own.into_iter().chain(url).chain(settings.iter().copied());
+    Flags { config: None, values: all.map(|(name, value)| (name, value.to_owned())).collect() }
+}

@@ -1,0 +1,92 @@
+//! The command itself as a process of its own, to be killed and started again.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::app::{Front, GLANCE, PATIENCE};
+use super::{Reachable, Throwaway};
+
+/// A running `countersign serve`. Killed when it goes.
+pub(crate) struct Binary {
+    front: Front,
+    child: Child,
+}
+
+impl Binary {
+    /// Starts it on this data directory, with everything embedded or on a PostgreSQL database, and waits until it is
+    /// ready.
+    pub(crate) async fn spawn(home: &Path, database: Option<&Throwaway>) -> Self {
+        // The port is free now; between here and its use nobody asks for it by number.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", "", "--log-filter", "warn"]);
+        command.arg("--data-dir").arg(home).arg("--shutdown-pause").arg("0s").stdout(Stdio::null());
+        if let Some(database) = database {
+            command.env("COUNTERSIGN_DATABASE_URL", database.url());
+        }
+        let child = command.spawn().unwrap();
+        let ready = tokio::time::timeout(PATIENCE, ready(format!("http://{address}")));
+        let mut binary = Self { front: Front::new(address, String::new()), child };
+        assert!(ready.await.is_ok(), "the server is not ready: {:?}", binary.child.try_wait());
+        binary.front = Front::new(address, operator_key(home).await);
+        binary
+    }
+
+    /// Ends it as an outage would: SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as an operator would: SIGTERM. Answers whether it ended well.
+    pub(crate) fn terminate(mut self) -> bool {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Reachable for Binary {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+async fn ready(url: String) {
+    let mut health = HealthClient::new(Endpoint::from_shared(url).unwrap().connect_lazy());
+    loop {
+        let asked = HealthCheckRequest { service: "ready".to_owned() };
+        let answer = health.check(asked).await.map(|answer| answer.into_inner().status());
+        if answer.is_ok_and(|status| status == ServingStatus::Serving) {
+            return;
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// The key that the first start wrote beside the record, right after it was ready.
+async fn operator_key(home: &Path) -> String {
+    let file = home.join("operator.key");
+    let written = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(key) if key.ends_with('\n') => return key.trim().to_owned(),
+                _ => tokio::time::sleep(GLANCE).await,
+            }
+        }
+    });
+    written.await.unwrap()
+}

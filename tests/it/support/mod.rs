@@ -1,0 +1,48 @@
+//! What tests stand on: a real server on either database, callers with their credentials, the mails that arrive, and
+//! what is said of errors.
+//!
+//! [`TestApp`] is a server in this process, reached over TCP; [`Binary`] is the command itself, to be killed. Every
+//! test body runs on both databases by [`both_backends!`]. `steps` has the verbs of the stories. Nothing in here
+//! asserts a rule of the service.
+
+mod app;
+mod binary;
+mod caller;
+mod letters;
+mod portal;
+mod postgres;
+mod refusal;
+mod steps;
+
+pub(crate) use app::{Backend, Reachable, Replica, TestApp, run};
+pub(crate) use binary::Binary;
+pub(crate) use caller::Caller;
+pub(crate) use letters::Letter;
+pub(crate) use portal::{Person, Portal};
+pub(crate) use postgres::Throwaway;
+pub(crate) use refusal::{refusal, violations};
+pub(crate) use steps::{ALLOWED, At, PASSWORD, Verdict, ask, denied, everywhere, grants, role, within};
+
+/// Runs a test body on both databases: two tests below a module that says what is tested.
+///
+/// ```ignore
+/// both_backends!(approving_twice_returns_the_same_account, async |app: &TestApp| { … });
+/// ```
+macro_rules! both_backends {
+    ($name:ident, $body:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                crate::support::run(crate::support::Backend::Sqlite, $body).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                crate::support::run(crate::support::Backend::Postgres, $body).await;
+            }
+        }
+    };
+}
+pub(crate) use both_backends;
