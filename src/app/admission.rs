@@ -1,7 +1,9 @@
 //! Whether a caller gets as far as a use case: realm, credential, gates, and the RPC's permission held anywhere at all.
 
+use serde::{Deserialize, Serialize};
+
 use super::credential::Caller;
-use super::error::{Error, Result};
+use super::error::{Error, Result, gate_text};
 use super::facts::{Basket, Facts, decide, holds_somewhere};
 use super::read::again;
 use super::{Actor, App, Reason, Record};
@@ -11,6 +13,7 @@ use crate::domain::decision::Question;
 use crate::domain::handle::Handle;
 use crate::domain::ids::RealmId;
 use crate::domain::permission::reserved::is_platform;
+use crate::domain::policy::Policy;
 use crate::domain::realm::DEFAULT_REALM;
 use crate::domain::time::Timestamp;
 
@@ -99,8 +102,8 @@ impl App {
     }
 
     /// The refusal by a gate, in the realm's words.
-    pub(crate) fn gated(&self, view: &View<'_, Record>, gate: Gate) -> Error {
-        let words = view.catalogue().policy.messages.get(Reason::from(gate).name()).cloned();
+    pub(crate) fn gated<F: Facts>(&self, facts: &F, gate: Gate) -> Error {
+        let words = facts.catalogue().policy.messages.get(Reason::from(gate).name()).cloned();
         Error::Gated { gate, words }
     }
 
@@ -119,20 +122,40 @@ impl App {
         Ok(found.map(|realm| realm.id))
     }
 
-    async fn platform_realm(&self) -> Result<Option<RealmId>> {
+    /// The realm in which platform accounts live.
+    pub(super) async fn platform_realm(&self) -> Result<Option<RealmId>> {
         self.realm_named(crate::domain::realm::PLATFORM_REALM).await
     }
 }
 
+/// A gate that fails, in the words that the person reads.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FailingGate {
+    pub gate: Gate,
+    /// The realm's words, or the shipped ones.
+    pub words: String,
+}
+
+impl FailingGate {
+    /// A gate in the words of a realm.
+    pub(super) fn new(policy: &Policy, gate: Gate) -> Self {
+        let words = policy.messages.get(Reason::from(gate).name()).cloned();
+        Self { gate, words: words.unwrap_or_else(|| gate_text(gate).to_owned()) }
+    }
+}
+
 /// Every gate of a principal that fails.
-async fn gates(view: &View<'_, Record>, subject: &Subject, now: Timestamp) -> Result<Vec<Gate>> {
+pub(super) async fn gates<F: Facts>(facts: &F, subject: &Subject, now: Timestamp) -> Result<Vec<Gate>>
+where
+    Error: From<F::Fault>,
+{
     let mut basket = Basket::default();
     // The gate of basic access needs organizations; any question has them gathered.
-    if let Some(permission) = view.catalogue().permission_id(super::guard::permissions::CHECK) {
+    if let Some(permission) = facts.catalogue().permission_id(super::guard::permissions::CHECK) {
         let question = Question { permission, organization: None, owner: None, resource: None };
-        decide(view, &mut basket, subject, &question, now).await?;
+        decide(facts, &mut basket, subject, &question, now).await?;
     }
-    Ok(basket.world(view.catalogue(), subject, None).gates(now).collect())
+    Ok(basket.world(facts.catalogue(), subject, None).gates(now).collect())
 }
 
 async fn holds_one(view: &View<'_, Record>, subject: &Subject, permissions: &[String], now: Timestamp) -> Result<bool> {

@@ -186,7 +186,8 @@ impl From<HashError> for Error {
     }
 }
 
-fn gate_text(gate: Gate) -> &'static str {
+/// What a gate says where the realm has no words of its own for it.
+pub(super) fn gate_text(gate: Gate) -> &'static str {
     match gate {
         Gate::RealmSuspended => "the realm is suspended",
         Gate::Deleted => "the account is deleted",

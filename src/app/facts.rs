@@ -71,6 +71,11 @@ impl Basket {
         }
     }
 
+    /// A basket for questions about what this owner owns, whose managers are known.
+    pub(crate) fn of_owner(owner: PrincipalId, managers: &[UserId]) -> Self {
+        Self { owner_managers: Some((Some(owner), managers.into())), ..Self::default() }
+    }
+
     /// Has this organization looked up.
     pub(crate) async fn organization<F: Facts>(
         &mut self,

@@ -14,7 +14,9 @@ use crate::domain::decision::{Question, in_team};
 use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::permission::{Pattern, Reach};
-use crate::domain::snapshot::{Confers, MembershipState, Principal, Scope};
+use crate::domain::policy::ApprovalBy;
+use crate::domain::registration::is_hidden;
+use crate::domain::snapshot::{Confers, MembershipState, Principal, PrincipalKind, Scope};
 use crate::domain::time::Timestamp;
 
 /// The reserved permissions that guards ask about.
@@ -110,7 +112,46 @@ where
             return Ok(true);
         }
         Ok(self.allows_in_one(permissions::READ_USERS, target, Through::Active).await?
-            || self.allows_in_one(permissions::APPROVE, target, Through::Undecided).await?)
+            || self.knows_newcomer(target).await?)
+    }
+
+    /// Whether the actor decides on this newcomer there (`None`: as one who registered without an organization).
+    pub(crate) async fn approves(
+        &mut self,
+        newcomer: &Principal,
+        organization: Option<OrganizationId>,
+    ) -> Result<bool> {
+        let place = self.place_of_approval(newcomer, organization);
+        self.allows(permissions::APPROVE, place, Some(newcomer.id)).await
+    }
+
+    /// As [`Guard::approves`], with the refusal that names the nearest miss.
+    pub(crate) async fn require_approves(
+        &mut self,
+        newcomer: &Principal,
+        organization: Option<OrganizationId>,
+    ) -> Result<()> {
+        let place = self.place_of_approval(newcomer, organization);
+        self.require(permissions::APPROVE, place, Some(newcomer.id)).await
+    }
+
+    /// Whether the actor decides on newcomers where this one waits or was decided on.
+    async fn knows_newcomer(&mut self, newcomer: &Principal) -> Result<bool> {
+        for organization in organizations(newcomer, Through::Undecided) {
+            if self.approves(newcomer, Some(organization)).await? {
+                return Ok(true);
+            }
+        }
+        self.approves(newcomer, None).await
+    }
+
+    /// Where the actor must hold the permission: in the organization, unless the realm decides, or the newcomer only
+    /// claims an address of the organization's domain so far.
+    fn place_of_approval(&self, newcomer: &Principal, organization: Option<OrganizationId>) -> Option<OrganizationId> {
+        let policy = &self.facts.catalogue().policy;
+        let verified = matches!(&newcomer.kind, PrincipalKind::User(facts) if facts.email_verified);
+        let realm_wide = policy.approval == ApprovalBy::Realm || is_hidden(policy, verified);
+        organization.filter(|_| !realm_wide)
     }
 
     /// Whether the actor holds the permission over this user in one of its organizations, or realm-wide.

@@ -75,31 +75,38 @@ impl Change<'_> {
         let roles: Vec<(RoleId, String)> =
             self.catalogue().roles().filter(comes).map(|role| (role.id, role.title.clone())).collect();
         for (role, title) in roles {
-            let entry = Entry {
-                id: EntryId(self.app.clock.new_id()),
-                confers: Confers::Role(role),
-                scope,
-                resource: None,
-                window: Window::ALWAYS,
-            };
-            let row = EntryRow {
-                principal: user.id.into(),
-                entry,
-                assigned_by: None,
-                assigned_at: self.ctx.now,
-                origin: Origin::Default,
-            };
-            self.rows().insert_entry(&row).await?;
-            self.record(Event::DefaultRoleGiven(Conferred {
-                entry: row.entry.id,
-                principal: user.id.into(),
-                person: Some(person(user)),
-                organization: Some(company(organization)),
-                what: title,
-                role: Some(role),
-            }));
+            let conferred = self.confer_by_policy(user, organization, (role, title), Origin::Default).await?;
+            self.record(Event::DefaultRoleGiven(conferred));
         }
         Ok(())
+    }
+
+    /// Makes an entry that the realm's policy confers in the organization.
+    pub(super) async fn confer_by_policy(
+        &mut self,
+        user: &User,
+        organization: &Organization,
+        (role, title): (RoleId, String),
+        origin: Origin,
+    ) -> Result<Conferred> {
+        let entry = Entry {
+            id: EntryId(self.app.clock.new_id()),
+            confers: Confers::Role(role),
+            scope: Scope::Organization(organization.id),
+            resource: None,
+            window: Window::ALWAYS,
+        };
+        let row = EntryRow { principal: user.id.into(), entry, assigned_by: None, assigned_at: self.ctx.now, origin };
+        self.rows().insert_entry(&row).await?;
+        self.forget_facts();
+        Ok(Conferred {
+            entry: row.entry.id,
+            principal: user.id.into(),
+            person: Some(person(user)),
+            organization: Some(company(organization)),
+            what: title,
+            role: Some(role),
+        })
     }
 }
 

@@ -5,6 +5,8 @@
 //! and no SQL.
 
 mod admission;
+mod approval;
+mod approvers;
 mod authorization;
 pub mod clock;
 mod conferral;
@@ -23,17 +25,22 @@ mod orphaning;
 mod read;
 mod reason;
 mod receiver;
+mod registration;
+mod registrations;
 mod role;
 mod role_assignment;
+mod session;
 mod source;
 mod user;
+mod verification;
 mod write;
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use admission::Requirement;
+pub use admission::{FailingGate, Requirement};
+pub use approval::{ApproveRegistration, RejectRegistration};
 pub use authorization::{About, Answered, Asked, At, ChainView, Explained, How, MissView};
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
@@ -43,10 +50,14 @@ pub use grant::GrantPermission;
 pub use limits::Rates;
 pub use reason::{Kind, Reason};
 pub use receiver::Place;
+pub use registration::Register;
+pub use registrations::{ListRegistrations, Registration};
 pub use role::{CreateRole, DeclarePermission, PermissionView, RoleView};
 pub use role_assignment::{AssignRole, RevokeRole};
+pub use session::{Me, SignIn, SignedIn, SigningKeys, Who};
 pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
 pub use user::{ListUsers, Name, Page, Paging, ReinstateUser, SetManager, SuspendUser, UserView};
+pub use verification::VerifyEmail;
 pub use write::Done;
 
 pub use crate::cache::Freshness;

@@ -213,7 +213,8 @@ impl App {
             Some(handle) => Some(self.readable_person(rows, &mut guard, handle, "manager").await?.id),
             None => None,
         };
-        self.narrow_to_readable(rows, &mut guard, &mut filter).await?;
+        let reading = [permissions::READ_USERS, permissions::APPROVE];
+        narrow_to_reach(rows, &mut guard, &reading, &mut filter).await?;
         self.page_of_users(ctx, rows, &mut guard, filter, &cmd.page).await
     }
 
@@ -279,30 +280,6 @@ impl App {
         let binding =
             page_token::Binding { realm: ctx.realm, caller: ctx.actor_id()?, rpc: ctx.rpc, query: &page.query };
         binding.seal(&self.keys, cursor).map_err(Error::internal)
-    }
-
-    /// Leaves only people whom the caller may read, as far as a query can say it; each is still decided by itself.
-    async fn narrow_to_readable<F: Facts>(
-        &self,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        filter: &mut UserFilter,
-    ) -> Result<()>
-    where
-        Error: From<F::Fault>,
-    {
-        for permission in [permissions::READ_USERS, permissions::APPROVE] {
-            if guard.allows(permission, None, None).await? {
-                return Ok(());
-            }
-        }
-        let actor = guard.actor.principal().id;
-        let mut people = vec![UserId(actor.0)];
-        people.extend(team(rows, UserId(actor.0), guard.facts.catalogue().policy.team).await?);
-        let scopes = guard.actor.principal().entries.iter().filter_map(|entry| entry.scope.organization());
-        filter.within = Some(scopes.collect());
-        filter.people = Some(people);
-        Ok(())
     }
 
     pub(super) async fn readable_person<F: Facts>(
@@ -501,6 +478,31 @@ where
     let names = rows.names(&referred).await?;
     let names = names.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
     Ok(UserView { user, memberships, names })
+}
+
+/// Leaves only people whom the caller may reach by one of these permissions, as far as a query can say it; each is still
+/// decided by itself.
+pub(super) async fn narrow_to_reach<F: Facts>(
+    rows: ReadRows<'_>,
+    guard: &mut Guard<'_, F>,
+    by: &[&str],
+    filter: &mut UserFilter,
+) -> Result<()>
+where
+    Error: From<F::Fault>,
+{
+    for permission in by {
+        if guard.allows(permission, None, None).await? {
+            return Ok(());
+        }
+    }
+    let actor = guard.actor.principal().id;
+    let mut people = vec![UserId(actor.0)];
+    people.extend(team(rows, UserId(actor.0), guard.facts.catalogue().policy.team).await?);
+    let scopes = guard.actor.principal().entries.iter().filter_map(|entry| entry.scope.organization());
+    filter.within = Some(scopes.collect());
+    filter.people = Some(people);
+    Ok(())
 }
 
 /// Everybody in somebody's team.

@@ -40,8 +40,10 @@ impl Purpose {
         Self::Unsubscribe,
     ];
 
+    /// The name in the record, and in what a code is derived from.
     // INVARIANT: a text never changes once released, or the codes under way are void.
-    fn text(self) -> &'static str {
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::VerifyEmail => "verify-email",
             Self::ResetPassword => "reset-password",

@@ -60,6 +60,8 @@ pub enum Event {
         organization: Option<Company>,
         verify: CodeId,
         approval_required: bool,
+        /// Of an account that was there before, whose facts begin anew.
+        again: bool,
     },
     /// Somebody registered with an address that is taken or tombstoned.
     AddressTaken {
@@ -69,6 +71,10 @@ pub enum Event {
     VerificationSent {
         person: Person,
         verify: CodeId,
+    },
+    /// Somebody asked for a link of an address that has none to get: nobody's, proven, or decided against.
+    VerificationAsked {
+        user: Option<UserId>,
     },
     EmailVerified {
         person: Person,
@@ -175,8 +181,8 @@ impl Event {
         match self {
             Self::RealmCreated { realm, name } => facts("realm.created", None, realm.0, json!({ "name": name })),
             Self::RealmUpdated { realm, fields } => facts("realm.updated", None, realm.0, json!({ "fields": fields })),
-            Self::Registered { person, organization, .. } => {
-                facts("user.registered", id(organization), person.id.0, json!({}))
+            Self::Registered { person, organization, again, .. } => {
+                facts("user.registered", id(organization), person.id.0, json!({ "again": again }))
             }
             Self::AddressTaken { owner, .. } => AuditFacts {
                 event: "user.registered_again",
@@ -185,6 +191,12 @@ impl Event {
                 details: json!({}),
             },
             Self::VerificationSent { person, .. } => facts("user.verification_sent", None, person.id.0, json!({})),
+            Self::VerificationAsked { user } => AuditFacts {
+                event: "user.verification_asked",
+                organization: None,
+                target: user.map(|user| user.0),
+                details: json!({}),
+            },
             Self::EmailVerified { person, how, approved } => {
                 facts("user.email_verified", None, person.id.0, json!({ "how": how, "approved": approved }))
             }
@@ -248,7 +260,7 @@ impl Event {
     #[must_use]
     pub fn mails(&self) -> Vec<Mail> {
         match self {
-            Self::Registered { person, organization, verify, approval_required } => {
+            Self::Registered { person, organization, verify, approval_required, again: _ } => {
                 let mut mails = vec![person.mail(Template::VerifyEmail, Some(*verify), [])];
                 if *approval_required {
                     let parameters = [("organization", title(organization))];
@@ -294,6 +306,7 @@ impl Event {
             Self::RoleRevoked(conferred) => conferred.mail(Template::RoleRevoked),
             Self::RealmCreated { .. }
             | Self::RealmUpdated { .. }
+            | Self::VerificationAsked { .. }
             | Self::EmailVerified { .. }
             | Self::ManagerSet { .. }
             | Self::OrganizationCreated { .. }
@@ -320,7 +333,8 @@ impl Event {
             | Self::RealmUpdated { .. }
             | Self::RoleCreated { .. }
             | Self::PermissionDeclared { .. } => vec![Key::Catalogue],
-            Self::EmailVerified { person, .. }
+            Self::Registered { person, again: true, .. }
+            | Self::EmailVerified { person, .. }
             | Self::RegistrationApproved { person, .. }
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
@@ -335,9 +349,10 @@ impl Event {
             | Self::PermissionGranted(conferred) => vec![Key::Principal(conferred.principal)],
             Self::ServiceAccountCreated { account, .. } => vec![Key::Principal((*account).into())],
             Self::ApiKeyCreated { hash, .. } | Self::ApiKeyRevoked { hash, .. } => vec![Key::Credential(*hash)],
-            Self::Registered { .. }
+            Self::Registered { again: false, .. }
             | Self::AddressTaken { .. }
             | Self::VerificationSent { .. }
+            | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
             | Self::IdentifiersSet { .. }
             | Self::SignedIn { .. } => vec![],

@@ -18,6 +18,8 @@ pub mod organization;
 pub mod permission;
 pub mod policy;
 pub mod realm;
+pub mod registration;
 pub mod service_account;
 pub mod snapshot;
 pub mod time;
+pub mod topic;

@@ -4,14 +4,17 @@
 
 pub mod access;
 mod api;
+mod approval;
 mod authorization;
 mod convert;
 mod entry;
 mod layers;
 pub mod pb;
+mod registration;
 mod role;
 mod role_assignment;
 pub mod server;
+mod session;
 mod status;
 mod user;
 

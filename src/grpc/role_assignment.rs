@@ -7,7 +7,6 @@ use super::convert::Fields;
 use super::entry::shown;
 use super::pb::{self, role_assignment_service_server::RoleAssignmentService};
 use crate::app::{AssignRole, Error, GrantPermission, Place, RevokeRole};
-use crate::domain::handle::Handle;
 use crate::domain::ids::EntryId;
 use crate::domain::permission::Reach;
 use crate::domain::snapshot::{Resource, Window};

@@ -16,7 +16,10 @@ use tonic::transport::server::{Connected, Router, TcpConnectInfo};
 use tower::layer::util::{Identity, Stack};
 
 use super::layers::Door;
+use super::pb::approval_service_server::ApprovalServiceServer;
 use super::pb::authorization_service_server::AuthorizationServiceServer;
+use super::pb::registration_service_server::RegistrationServiceServer;
+use super::pb::session_service_server::SessionServiceServer;
 use super::pb::user_service_server::UserServiceServer;
 use super::{Api, pb};
 
@@ -53,7 +56,10 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .layer(door)
         .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(bounded!(ApprovalServiceServer))
         .add_service(bounded!(AuthorizationServiceServer))
+        .add_service(bounded!(RegistrationServiceServer))
+        .add_service(bounded!(SessionServiceServer))
         .add_service(bounded!(UserServiceServer));
     if reflection {
         let describe = || {

@@ -165,6 +165,28 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(ids.into_iter().map(PrincipalId).collect())
     }
 
+    /// Who is assigned one of these roles in the organization or realm-wide, each once.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn holders_of(&self, roles: &[RoleId], organization: Option<OrganizationId>) -> Result<Vec<PrincipalId>> {
+        let scope = Condition::any()
+            .add(entries::Column::OrganizationId.is_null())
+            .add_option(organization.map(|id| entries::Column::OrganizationId.eq(id.0)));
+        let ids: Vec<uuid::Uuid> = entries::Entity::find()
+            .select_only()
+            .column(entries::Column::PrincipalId)
+            .distinct()
+            .filter(entries::Column::RealmId.eq(self.realm.0))
+            .filter(entries::Column::RoleId.is_in(roles.iter().map(|role| role.0)))
+            .filter(scope)
+            .order_by_asc(entries::Column::PrincipalId)
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        Ok(ids.into_iter().map(PrincipalId).collect())
+    }
+
     /// Makes an entry.
     ///
     /// # Errors

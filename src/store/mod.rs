@@ -12,6 +12,7 @@ mod idempotency;
 mod organization;
 mod outbox;
 mod realm;
+mod registration;
 mod rows;
 mod service_account;
 mod session;
@@ -31,6 +32,7 @@ pub use audit::AuditFilter;
 pub use error::{Constraint, Error, Result};
 pub use idempotency::Answer;
 pub use outbox::{Due, Letter};
+pub use registration::GivenCodes;
 pub use rows::{ReadRows, Rows, TxRows};
 /// A pool or a transaction: what rows are asked on.
 pub use sea_orm::ConnectionTrait as Connection;

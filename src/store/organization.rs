@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
 };
 
 use super::entity::{identifiers, memberships, organizations};
@@ -138,6 +138,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             created_at: Set(member.created_at.0),
             decided_at: Set(member.decided_at.map(|at| at.0)),
             decided_by: Set(member.decided_by.map(|by| by.0)),
+            codes: NotSet,
         };
         let known = [memberships::Column::UserId, memberships::Column::OrganizationId];
         let written = [
@@ -226,6 +227,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             contacts: Set(document(&of.contacts)?),
             version: Set(of.version),
             created_at: Set(of.created_at.0),
+            registered_by: NotSet,
         })
     }
 }
@@ -243,6 +245,7 @@ fn organization(row: organizations::Model, identifiers: BTreeSet<Identifier>) ->
         contacts,
         version,
         created_at,
+        registered_by: _,
     } = row;
     Ok(Organization {
         id: OrganizationId(id),

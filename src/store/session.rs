@@ -1,8 +1,8 @@
-//! Sessions, and the single-use codes in mails.
+//! Sessions, what a sign-in writes beside them, and the single-use codes in mails.
 
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
-use super::entity::{codes, sessions};
+use super::entity::{codes, sessions, users};
 use super::error::Result;
 use super::rows::Rows;
 use crate::domain::ids::{CodeId, SessionId, UserId};
@@ -52,6 +52,21 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             ended_at: Set(None),
         };
         row.insert(self.conn).await?;
+        Ok(())
+    }
+
+    /// Replaces a password's hash by a stronger one of the same password, unless it changed meanwhile.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn strengthen_password(&self, user: UserId, from: &str, to: &str) -> Result<()> {
+        users::Entity::update_many()
+            .col_expr(users::Column::PasswordHash, Some(to.to_owned()).into())
+            .filter(users::Column::RealmId.eq(self.realm.0))
+            .filter(users::Column::Id.eq(user.0))
+            .filter(users::Column::PasswordHash.eq(from))
+            .exec(self.conn)
+            .await?;
         Ok(())
     }
 

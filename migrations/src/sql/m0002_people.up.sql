@@ -10,6 +10,7 @@ CREATE TABLE organizations (
     contacts text NOT NULL,
     version bigint NOT NULL,
     created_at bigint NOT NULL,
+    registered_by uuid,
     CONSTRAINT organizations_slug UNIQUE (realm_id, slug)
 );
 
@@ -72,6 +73,7 @@ CREATE TABLE memberships (
     created_at bigint NOT NULL,
     decided_at bigint,
     decided_by uuid,
+    codes text,
     PRIMARY KEY (user_id, organization_id)
 );
 CREATE INDEX memberships_organization ON memberships (organization_id, state, user_id);

@@ -15,6 +15,8 @@ pub struct Model {
     pub created_at: i64,
     pub decided_at: Option<i64>,
     pub decided_by: Option<Uuid>,
+    /// The codes that it was registered with, as a document; absent where somebody added the member.
+    pub codes: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

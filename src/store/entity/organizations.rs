@@ -17,6 +17,8 @@ pub struct Model {
     pub contacts: String,
     pub version: i64,
     pub created_at: i64,
+    /// The account whose registration made it; absent where somebody created it.
+    pub registered_by: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

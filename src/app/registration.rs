@@ -1,0 +1,407 @@
+//! Registering: a stranger opens an account for an address that its owner has yet to prove.
+//!
+//! Whether the address is free, waits or is taken, the caller learns nothing: the same checks, one hash and one
+//! transaction, and the same answer. Proving the address is `verification`'s, deciding on the newcomer `approval`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::approvers::{Awaiting, to_hear};
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::membership::company;
+use super::read::again;
+use super::user::person;
+use super::write::{Change, taken};
+use super::{App, Ctx, Reason, Violation};
+use crate::cache::Freshness;
+use crate::crypto::Secret;
+use crate::crypto::password::Password;
+use crate::crypto::password_policy::{self, PasswordContext};
+use crate::crypto::tombstone::tombstones;
+use crate::domain::account::{Approval, ApprovalState, User};
+use crate::domain::email::Email;
+use crate::domain::event::{Event, Person};
+use crate::domain::ids::{OrganizationId, UserId};
+use crate::domain::organization::{Identifier, Member, Organization};
+use crate::domain::policy::{ApprovalBy, Policy, SelfRegistration, UnknownCodes};
+use crate::domain::registration::{self as rules, Address};
+use crate::domain::snapshot::MembershipState;
+use crate::store::{Connection, Constraint, NewUser, Rows};
+
+/// What a newcomer says of themself.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub email: Email,
+    pub display_name: String,
+    pub password: Secret<String>,
+    /// The codes of the form: scheme to value.
+    pub codes: BTreeMap<String, String>,
+}
+
+/// A registration that passed every check which does not depend on whose the address is.
+struct Newcomer<'a> {
+    /// The id of the account, should a new one be made.
+    id: UserId,
+    said: &'a Register,
+    /// In the order of the form.
+    codes: Vec<Identifier>,
+    password_hash: String,
+    /// Who hears of it, if it is one.
+    approvers: Vec<Person>,
+}
+
+/// Where the codes of a registration lead.
+enum Place {
+    /// None were given.
+    Nowhere,
+    Known(Organization),
+    /// To an organization that the registration makes.
+    New,
+}
+
+/// What the record knows of an address.
+struct Known {
+    user: Option<User>,
+    memberships: Vec<Member>,
+    tombstoned: bool,
+}
+
+impl App {
+    /// Opens an account, or tells the owner of a taken address by mail that somebody tried. The answer does not tell
+    /// which.
+    ///
+    /// # Errors
+    /// Fields that are wrong, the password among them; REGISTRATION_CLOSED, CODES_UNKNOWN, RATE_LIMITED, OVERLOADED.
+    pub async fn register(&self, ctx: &Ctx, said: &Register) -> Result<()> {
+        self.limits.admit(ctx, said.email.identity())?;
+        let rows = self.store.rows(ctx.realm);
+        let realm = rows.realm().await?.ok_or_else(|| Error::internal("the realm of the call is gone"))?;
+        let policy = &realm.policy;
+        if policy.self_registration == SelfRegistration::Closed {
+            return Err(Error::refused(Reason::RegistrationClosed, "nobody registers by themself in this realm"));
+        }
+        let codes = rules::codes(policy, &said.email, &said.codes);
+        let found = carriers(rows, codes.as_deref().unwrap_or_default()).await?;
+        let mut names = vec![said.display_name.clone(), said.email.shown().to_owned(), realm.title, realm.name];
+        names.extend(found.iter().map(|organization| organization.title.clone()));
+        let password = self.new_password(&said.password, names).await?;
+        let (codes, password) = both(codes, password)?;
+        let place = place(rows, policy, &codes, found).await?;
+        let id = UserId(self.clock.new_id());
+        let approvers = self.approvers_of(ctx, id, &place).await?;
+        let password_hash = self.hasher.hash(password).await?.expose();
+        let newcomer = Newcomer { id, said, codes, password_hash, approvers };
+        self.tell_registration(ctx, policy, &newcomer, &place).await
+    }
+
+    /// Parses a new password, on the threads that are there for it.
+    pub(super) async fn new_password(
+        &self,
+        typed: &Secret<String>,
+        names: Vec<String>,
+    ) -> Result<std::result::Result<Password, Vec<Violation>>> {
+        let typed = typed.clone();
+        let checked = self.hasher.run(move || {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            password_policy::check(typed.expose(), &PasswordContext { names: &names })
+        });
+        Ok(checked.await?.map_err(|faults| {
+            let violation = |fault: password_policy::PasswordFault| {
+                let text = fault.to_string();
+                violation("password", text.strip_prefix("password ").unwrap_or(&text))
+            };
+            faults.into_iter().map(violation).collect()
+        }))
+    }
+
+    /// Looked up whether or not the address is free, and before the transaction: it takes the longer the more there are.
+    async fn approvers_of(&self, ctx: &Ctx, newcomer: UserId, place: &Place) -> Result<Vec<Person>> {
+        let organization = match place {
+            Place::Known(organization) => Some(organization.id),
+            Place::Nowhere | Place::New => None,
+        };
+        let in_organization = !matches!(place, Place::Nowhere);
+        let id = newcomer.into();
+        let awaiting = Awaiting { id, managers: &[], organization, in_organization, verified: false };
+        again(|| async {
+            let view = self.view(ctx, Freshness::Latest).await?;
+            to_hear(&view, self.store.rows(ctx.realm), &awaiting, ctx.now).await
+        })
+        .await
+    }
+
+    /// One transaction; another one if the address, or the organization, was not what it looked like before.
+    async fn tell_registration(&self, ctx: &Ctx, policy: &Policy, new: &Newcomer<'_>, place: &Place) -> Result<()> {
+        let known = Known::of(self, self.store.rows(ctx.realm), new.said.email.identity()).await?;
+        let outcome = if needs_lock(policy, known.address(policy), place) {
+            self.write(ctx, async |change: &mut Change<'_>| change.register(new, true).await).await
+        } else {
+            self.append(ctx, async |change: &mut Change<'_>| change.register(new, false).await).await
+        };
+        match outcome {
+            Err(error) if error.reason() == Reason::AlreadyExists => {
+                self.write(ctx, async |change: &mut Change<'_>| change.register(new, true).await).await.map(drop)
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+}
+
+impl Change<'_> {
+    /// # Errors
+    /// ALREADY_EXISTS if it has to be told again, with the realm `locked`: the address was taken meanwhile, or what it
+    /// changes is known to others.
+    async fn register(&mut self, new: &Newcomer<'_>, locked: bool) -> Result<()> {
+        let policy = Arc::clone(&self.catalogue().policy);
+        let found = carriers(self.rows(), &new.codes).await?;
+        let place = place(self.rows(), &policy, &new.codes, found).await?;
+        let known = Known::of(self.app, self.rows(), new.said.email.identity()).await?;
+        let address = known.address(&policy);
+        if address == Address::Taken {
+            let email = known.user.as_ref().map_or(new.said.email.shown(), |owner| &owner.email).to_owned();
+            self.record(Event::AddressTaken { owner: known.user.map(|owner| owner.id), email });
+            return Ok(());
+        }
+        if !locked && needs_lock(&policy, address, &place) {
+            return Err(Error::refused(Reason::AlreadyExists, "what the registration changes is known to others"));
+        }
+        let user = match &known.user {
+            Some(before) => self.begin_anew(new, before.clone(), &known.memberships).await?,
+            None => self.open_account(new).await?,
+        };
+        let organization = match place {
+            Place::Nowhere => None,
+            Place::Known(organization) => Some(organization),
+            Place::New => Some(self.make_organization(new, user.id).await?),
+        };
+        if let Some(organization) = &organization {
+            self.join(new, &user, organization).await?;
+        }
+        let verify = self.new_verification(&user).await?;
+        let company = organization.as_ref().map(company);
+        self.record(Event::Registered {
+            person: person(&user),
+            organization: company.clone(),
+            verify,
+            approval_required: policy.approval != ApprovalBy::Nobody,
+            again: address == Address::Undecided,
+        });
+        if !new.approvers.is_empty() && !known.waited_in(company.as_ref().map(|company| company.id)) {
+            let approvers = new.approvers.clone();
+            self.record(Event::ApprovalAwaited { person: person(&user), organization: company, approvers });
+        }
+        Ok(())
+    }
+
+    /// The approval that an account starts with.
+    fn first_approval(&self) -> Approval {
+        match rules::approves_by_itself(&self.catalogue().policy, false) {
+            true => Approval::decided(ApprovalState::Approved, self.ctx.now, None, None),
+            false => Approval::PENDING,
+        }
+    }
+
+    async fn open_account(&mut self, new: &Newcomer<'_>) -> Result<User> {
+        let email = &new.said.email;
+        let user = User {
+            id: new.id,
+            email: email.shown().to_owned(),
+            identity: email.identity().to_owned(),
+            display_name: new.said.display_name.clone(),
+            approval: self.first_approval(),
+            holds: vec![],
+            verified: None,
+            deleted_at: None,
+            deleted_by: None,
+            valid_from: None,
+            valid_until: None,
+            password_set: true,
+            password_must_change: false,
+            session_epoch: 0,
+            manager: None,
+            version: 1,
+            created_at: self.ctx.now,
+            last_sign_in_at: None,
+        };
+        let row = NewUser { user: &user, password_hash: Some(&new.password_hash) };
+        taken(self.rows().insert_user(row).await, Constraint::Identity, "email", email.identity())?;
+        Ok(user)
+    }
+
+    /// What was registered before gives way to what was said now. Holds stay: they have their own way out.
+    async fn begin_anew(&mut self, new: &Newcomer<'_>, before: User, memberships: &[Member]) -> Result<User> {
+        let mut user = User {
+            email: new.said.email.shown().to_owned(),
+            display_name: new.said.display_name.clone(),
+            approval: self.first_approval(),
+            verified: None,
+            password_set: true,
+            session_epoch: before.session_epoch + 1,
+            created_at: self.ctx.now,
+            ..before
+        };
+        for member in memberships {
+            self.rows().delete_membership(user.id, member.organization).await?;
+        }
+        self.save_user(&mut user).await?;
+        self.rows().set_password(user.id, &new.password_hash, self.ctx.now).await?;
+        Ok(user)
+    }
+
+    async fn make_organization(&mut self, new: &Newcomer<'_>, registrant: UserId) -> Result<Organization> {
+        let kind = self.catalogue().policy.kinds.first().map(|kind| kind.name.clone());
+        let id = OrganizationId(self.app.clock.new_id());
+        let (title, mut slug) = rules::made_of(&new.codes);
+        if self.rows().organization_by_slug(&slug).await?.is_some() {
+            // The random end of the id tells it from all others.
+            let random = id.0.simple().to_string();
+            slug = format!("{slug}-{}", &random[random.len() - 8..]);
+        }
+        let organization = Organization {
+            id,
+            slug,
+            title,
+            kind: kind.ok_or_else(|| Error::internal("the realm has no kind of organization"))?,
+            suspended: false,
+            founded_at: None,
+            entitlements: BTreeSet::new(),
+            contacts: vec![],
+            identifiers: new.codes.iter().cloned().collect(),
+            version: 1,
+            created_at: self.ctx.now,
+        };
+        self.rows().insert_organization(&organization).await?;
+        self.rows().note_registrant(id, registrant).await?;
+        self.record(Event::OrganizationCreated { organization: company(&organization) });
+        Ok(organization)
+    }
+
+    /// Has the newcomer wait in the organization, or be a member where the policy asks nobody.
+    async fn join(&mut self, new: &Newcomer<'_>, user: &User, organization: &Organization) -> Result<()> {
+        if user.approval.state == ApprovalState::Approved {
+            self.activate_membership(user, organization).await?;
+        } else {
+            let member = Member {
+                user: user.id,
+                organization: organization.id,
+                state: MembershipState::Pending,
+                attributes: BTreeMap::new(),
+                created_at: self.ctx.now,
+                decided_at: None,
+                decided_by: None,
+            };
+            self.rows().save_membership(&member).await?;
+        }
+        let given = new.codes.iter().map(|code| (code.scheme.clone(), code.value.clone())).collect();
+        Ok(self.rows().keep_codes(user.id, organization.id, &given).await?)
+    }
+}
+
+impl Known {
+    /// Asks the same whatever there is.
+    async fn of<C: Connection>(app: &App, rows: Rows<'_, C>, identity: &str) -> Result<Self> {
+        let user = rows.user_by_identity(identity).await?;
+        let ids: Vec<_> = user.iter().map(|user| user.id).collect();
+        let memberships = rows.memberships_of(&ids).await?;
+        let tombstoned = rows.is_tombstoned(&tombstones(&app.keys, rows.realm_id(), identity)).await?;
+        Ok(Self { user, memberships, tombstoned })
+    }
+
+    fn address(&self, policy: &Policy) -> Address {
+        let known = self.user.as_ref().map(|user| (user, self.memberships.as_slice()));
+        rules::address(policy, known, self.tombstoned)
+    }
+
+    /// Whether the address waits in this place already, so that those who decide know of it.
+    fn waited_in(&self, organization: Option<OrganizationId>) -> bool {
+        let waits = self.user.as_ref().is_some_and(|user| user.approval.state == ApprovalState::Pending);
+        waits
+            && match organization {
+                Some(id) => self.memberships.iter().any(|held| held.organization == id),
+                None => self.memberships.is_empty(),
+            }
+    }
+}
+
+/// Whether a registration changes something that decisions may have been made on.
+fn needs_lock(policy: &Policy, address: Address, place: &Place) -> bool {
+    address == Address::Undecided || matches!(place, Place::New) || rules::approves_by_itself(policy, false)
+}
+
+/// The one organization that carries all of these codes.
+async fn carriers<C: Connection>(rows: Rows<'_, C>, codes: &[Identifier]) -> Result<Option<Organization>> {
+    let found = rows.organizations_with(&codes.iter().cloned().collect()).await?;
+    match found.as_slice() {
+        [only] => Ok(rows.organization(*only).await?),
+        _ => Ok(None),
+    }
+}
+
+/// Where codes lead.
+///
+/// # Errors
+/// CODES_UNKNOWN, naming the first code of the form with which no organization is left, or which another one has for
+/// itself.
+async fn place<C: Connection>(
+    rows: Rows<'_, C>,
+    policy: &Policy,
+    codes: &[Identifier],
+    found: Option<Organization>,
+) -> Result<Place> {
+    if let Some(organization) = found {
+        return Ok(Place::Known(organization));
+    }
+    let Some(last) = codes.last() else { return Ok(Place::Nowhere) };
+    for ends in 1..=codes.len() {
+        let together = codes[..ends].iter().cloned().collect();
+        if rows.organizations_with(&together).await?.is_empty() {
+            return match makes_organizations(policy, codes) {
+                true => require_unique(rows, policy, codes).await.map(|()| Place::New),
+                false => Err(unknown(&codes[ends - 1])),
+            };
+        }
+    }
+    Err(unknown(last))
+}
+
+fn makes_organizations(policy: &Policy, codes: &[Identifier]) -> bool {
+    policy.unknown_codes == UnknownCodes::CreateOrganization
+        && rules::can_be_carried(policy, codes)
+        && !policy.kinds.is_empty()
+}
+
+/// A code that belongs to one organization by itself makes no second one.
+async fn require_unique<C: Connection>(rows: Rows<'_, C>, policy: &Policy, codes: &[Identifier]) -> Result<()> {
+    for code in codes.iter().filter(|code| policy.scheme(&code.scheme).is_some_and(|scheme| scheme.unique)) {
+        if !rows.organizations_with(&BTreeSet::from([code.clone()])).await?.is_empty() {
+            return Err(unknown(code));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(code: &Identifier) -> Error {
+    let message = format!("the code {} does not lead to an organization", code.scheme);
+    Error::refused_with(Reason::CodesUnknown, message, vec![("scheme", code.scheme.clone())])
+}
+
+/// Both, or every violation of both.
+fn both(
+    codes: std::result::Result<Vec<Identifier>, Vec<(String, rules::CodeFault)>>,
+    password: std::result::Result<Password, Vec<Violation>>,
+) -> Result<(Vec<Identifier>, Password)> {
+    let of_code =
+        |(scheme, fault): (String, rules::CodeFault)| violation(&format!("codes.{scheme}"), &fault.to_string());
+    match (codes.map_err(|faults| faults.into_iter().map(of_code).collect()), password) {
+        (Ok(codes), Ok(password)) => Ok((codes, password)),
+        (codes, password) => {
+            let wrong: [Vec<Violation>; 2] = [codes.err().unwrap_or_default(), password.err().unwrap_or_default()];
+            Err(Error::Invalid(wrong.concat()))
+        }
+    }
+}
+
+fn violation(field: &str, description: &str) -> Violation {
+    Violation { field: field.to_owned(), description: description.to_owned(), reason: None }
+}

@@ -1,0 +1,224 @@
+//! Signing in, who one is, and the keys that tokens are checked with.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::admission::{FailingGate, gates};
+use super::credential::issuer;
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::read::again;
+use super::user::{UserView, user_view};
+use super::write::{Change, Done};
+use super::{ACCESS_TOKEN_TTL, Actor, App, Ctx, Reason};
+use crate::cache::Freshness;
+use crate::crypto::Secret;
+use crate::crypto::access_token::AccessClaims;
+use crate::crypto::password::PasswordHash;
+use crate::crypto::signing::Jwk;
+use crate::domain::account::Gate;
+use crate::domain::email::{EMAIL_BYTES_MAX, identity};
+use crate::domain::event::Event;
+use crate::domain::ids::{RealmId, ServiceAccountId, SessionId, UserId};
+use crate::domain::service_account::ServiceAccount;
+use crate::domain::time::Timestamp;
+use crate::store::{Credentials, SessionRow};
+
+/// How long a session lasts, whatever is done in it (NIST SP 800-63B-4 section 2.1.3: at AAL1 no more than 30 days).
+const SESSION_TTL: Duration = Duration::from_secs(30 * 86_400);
+
+/// The `client_id` of who signs in by themself.
+const PUBLIC_CLIENT: &str = "public";
+
+/// An address and a password, as typed: neither is ever found fault with.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    pub email: String,
+    pub password: Secret<String>,
+}
+
+/// A session has begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Present in the first answer alone.
+    #[serde(skip)]
+    pub access_token: Option<Secret<String>>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Who calls.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Me {
+    pub who: Who,
+    pub realm: RealmId,
+    pub realm_name: String,
+    pub realm_title: String,
+    pub gates: Vec<FailingGate>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Who {
+    User(Box<UserView>),
+    /// With the slug of its organization, if it has one.
+    ServiceAccount(Box<ServiceAccount>, String),
+}
+
+/// What a realm's tokens are checked with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SigningKeys {
+    /// The current one first.
+    pub keys: Vec<Jwk>,
+    pub issuer: String,
+    pub audience: String,
+}
+
+impl App {
+    /// Begins a session. Until the password was found right, every failure is one and costs the same.
+    ///
+    /// # Errors
+    /// SIGN_IN_FAILED; after the right password the first failing gate, in the realm's words; RATE_LIMITED, OVERLOADED.
+    pub async fn sign_in(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<SignedIn>> {
+        let address = Some(cmd.email.as_str()).filter(|email| email.len() <= EMAIL_BYTES_MAX).unwrap_or_default();
+        let address = identity(address);
+        self.limits.admit(ctx, &address)?;
+        let account = self.store.rows(ctx.realm).credentials(&address).await?;
+        let hash = account.as_ref().and_then(|account| PasswordHash::parse(account.password_hash.as_deref()?));
+        let typed = self.hasher.verify(cmd.password.expose(), hash.as_ref()).await?;
+        let Some(account) = account.filter(|_| typed.matches) else {
+            tracing::debug!(realm = %ctx.realm, "a sign-in failed: the address is unknown or the password is wrong");
+            return Err(failed());
+        };
+        // A busy pool is no reason to keep somebody out: the next sign-in tries again.
+        let stronger = if typed.needs_rehash { self.hasher.rehash(cmd.password.expose()).await.ok() } else { None };
+        self.append(ctx, async |change: &mut Change<'_>| {
+            change.require_open_gates(&account).await?;
+            if let Some((stronger, weak)) = stronger.as_ref().zip(account.password_hash.as_deref()) {
+                change.rows().strengthen_password(account.user.id, weak, &stronger.expose()).await?;
+            }
+            change.begin_session(&account).await
+        })
+        .await
+    }
+
+    /// Who calls, and what keeps them out of everything but this.
+    ///
+    /// # Errors
+    /// UNAVAILABLE.
+    pub async fn me(&self, ctx: &Ctx) -> Result<Me> {
+        let rows = self.store.rows(ctx.realm);
+        let realm = rows.realm().await?.ok_or_else(|| Error::internal("the realm of the call is gone"))?;
+        let (who, gates) = again(|| self.who(ctx)).await?;
+        Ok(Me { who, realm: realm.id, realm_name: realm.name, realm_title: realm.title, gates })
+    }
+
+    /// The public halves of the realm's signing keys, and what else a token has to say.
+    ///
+    /// # Errors
+    /// UNAVAILABLE.
+    pub async fn signing_keys(&self, ctx: &Ctx) -> Result<SigningKeys> {
+        again(|| async {
+            let view = self.view(ctx, Freshness::Latest).await?;
+            let keys = view.realm().extra.keys.iter().rev();
+            Ok(SigningKeys {
+                keys: keys.map(|key| key.verifying.jwk(key.signing.kid())).collect(),
+                issuer: issuer(view.catalogue()),
+                audience: view.catalogue().policy.audience.clone(),
+            })
+        })
+        .await
+    }
+
+    async fn who(&self, ctx: &Ctx) -> Result<(Who, Vec<FailingGate>)> {
+        let id = ctx.actor_id()?;
+        if matches!(ctx.actor, Actor::Platform { .. }) {
+            let home = self.platform_realm().await?.ok_or_else(|| Error::internal("the platform has no realm"))?;
+            return Ok((self.service_account(home, ServiceAccountId(id.0)).await?, vec![]));
+        }
+        let view = self.view(ctx, Freshness::Latest).await?;
+        let mut guard = self.guard(ctx, &view).await?;
+        let subject = guard.actor.clone();
+        if !subject.principal().is_user() {
+            return Ok((self.service_account(ctx.realm, ServiceAccountId(id.0)).await?, vec![]));
+        }
+        let rows = self.store.rows(ctx.realm);
+        let user = rows.user(UserId(id.0)).await?.ok_or_else(|| Error::internal("the actor is gone"))?;
+        let failing = gates(&view, &subject, ctx.now).await?;
+        let policy = &Facts::catalogue(&view).policy;
+        let failing = failing.into_iter().map(|gate| FailingGate::new(policy, gate)).collect();
+        Ok((Who::User(Box::new(user_view(rows, &mut guard, user).await?)), failing))
+    }
+
+    async fn service_account(&self, realm: RealmId, id: ServiceAccountId) -> Result<Who> {
+        let rows = self.store.rows(realm);
+        let account = rows.service_account(id).await?.ok_or_else(|| Error::internal("the actor is gone"))?;
+        let slug = rows.slugs(account.organization.as_slice()).await?.into_values().next().unwrap_or_default();
+        Ok(Who::ServiceAccount(Box::new(account), slug))
+    }
+}
+
+impl Change<'_> {
+    /// Requires that nothing keeps the account out. That it is deleted is not told, nor that it changed meanwhile.
+    async fn require_open_gates(&self, account: &Credentials) -> Result<()> {
+        let subject = self.principal(account.user.id.into()).await?.ok_or_else(failed)?;
+        if subject.principal().session_epoch != account.user.session_epoch {
+            return Err(failed());
+        }
+        match gates(self, &subject, self.ctx.now).await?.first() {
+            None => Ok(()),
+            Some(Gate::Deleted) => Err(failed()),
+            Some(gate) => Err(self.app.gated(self, *gate)),
+        }
+    }
+
+    /// Whatever changes the account from the reading of its password on raises its epoch, and so ends this session.
+    async fn begin_session(&mut self, account: &Credentials) -> Result<SignedIn> {
+        let now = self.ctx.now;
+        let session = SessionRow {
+            id: SessionId(self.app.clock.new_id()),
+            user: account.user.id,
+            client: self.client(),
+            epoch: account.user.session_epoch,
+            created_at: now,
+            expires_at: now.after(SESSION_TTL),
+        };
+        self.rows().insert_session(&session).await?;
+        self.rows().signed_in(session.user, now).await?;
+        self.record(Event::SignedIn { user: session.user, session: session.id });
+        let expires_at = now.after(ACCESS_TOKEN_TTL);
+        let token = self.access_token(&session, expires_at)?;
+        Ok(SignedIn { access_token: Some(token), expires_at })
+    }
+
+    fn access_token(&self, session: &SessionRow, exp: Timestamp) -> Result<Secret<String>> {
+        let catalogue = self.catalogue();
+        let claims = AccessClaims {
+            iss: issuer(catalogue),
+            sub: session.user.into(),
+            aud: catalogue.policy.audience.clone(),
+            client_id: session.client.clone(),
+            iat: self.ctx.now,
+            exp,
+            jti: self.app.clock.new_id(),
+            sid: session.id,
+            epoch: session.epoch,
+            realm: catalogue.realm,
+            act: None,
+        };
+        let key = self.realm_keys().keys.last().ok_or_else(|| Error::internal("the realm has no signing key"))?;
+        Ok(Secret::new(claims.sign(&key.signing).map_err(Error::internal)?))
+    }
+
+    /// The service account that signs somebody in, or nobody's name.
+    fn client(&self) -> String {
+        match self.ctx.actor {
+            Actor::Principal { id, session: None } | Actor::Platform { id } => id.to_string(),
+            Actor::Principal { session: Some(_), .. } | Actor::Anonymous => PUBLIC_CLIENT.to_owned(),
+        }
+    }
+}
+
+fn failed() -> Error {
+    Error::refused(Reason::SignInFailed, "the address, the password or the account is not good")
+}

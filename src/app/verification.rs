@@ -1,0 +1,225 @@
+//! Proving an address: the code from the mail, and what follows from it, up to founding an organization.
+
+use super::admission::{FailingGate, gates};
+use super::approvers::{Awaiting, to_hear};
+use super::error::{Error, Result};
+use super::facts::{Facts, managers_of};
+use super::membership::company;
+use super::user::person;
+use super::write::{Change, Done};
+use super::{App, Ctx, Reason};
+use crate::crypto::Secret;
+use crate::crypto::code::{Binding, PresentedCode, Purpose};
+use crate::crypto::password::PasswordHash;
+use crate::domain::account::{Approval, ApprovalState, User, Verified, VerifiedHow};
+use crate::domain::email::Email;
+use crate::domain::entry::Origin;
+use crate::domain::event::Event;
+use crate::domain::ids::{CodeId, RoleId};
+use crate::domain::organization::{Member, Organization};
+use crate::domain::registration::{VERIFICATION_TTL, approves_by_itself, founding_role};
+use crate::domain::snapshot::{Confers, MembershipState, Scope};
+use crate::store::{CodeRow, Credentials};
+
+/// A code from a mail, and the account's password.
+#[derive(Clone, Debug)]
+pub struct VerifyEmail {
+    pub code: Secret<String>,
+    /// Required if the account has one.
+    pub password: Secret<String>,
+}
+
+impl App {
+    /// Proves an address, and answers what still keeps the person out.
+    ///
+    /// # Errors
+    /// CODE_INVALID, whatever is wrong with the code or the password; OVERLOADED.
+    pub async fn verify_email(&self, ctx: &Ctx, cmd: &VerifyEmail) -> Result<Done<Vec<FailingGate>>> {
+        let found = match PresentedCode::parse(cmd.code.expose()) {
+            Some(presented) => self.proven(ctx, &presented).await?,
+            None => None,
+        };
+        let hash = found.as_ref().and_then(|(_, account)| account.password_hash.as_deref());
+        let typed = self.hasher.verify(cmd.password.expose(), hash.and_then(PasswordHash::parse).as_ref()).await?;
+        let accepted = found.filter(|(_, account)| typed.matches || account.password_hash.is_none());
+        let (code, account) = accepted.ok_or_else(invalid)?;
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let user = change.spend(&code, &account).await?;
+            change.verify(user).await
+        })
+        .await
+    }
+
+    /// Sends a new link to an address that waits for it; of any other, nothing can be seen from outside.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    pub async fn resend_verification(&self, ctx: &Ctx, email: &Email) -> Result<()> {
+        self.limits.admit(ctx, email.identity())?;
+        let resent = self.append(ctx, async |change: &mut Change<'_>| {
+            let user = change.rows().user_by_identity(email.identity()).await?;
+            match user {
+                Some(user) if change.awaits_link(&user).await? => {
+                    let verify = change.new_verification(&user).await?;
+                    change.record(Event::VerificationSent { person: person(&user), verify });
+                }
+                user => change.record(Event::VerificationAsked { user: user.map(|user| user.id) }),
+            }
+            Ok(())
+        });
+        resent.await.map(drop)
+    }
+
+    /// The code's row and the account that it proves the address of, if the code holds.
+    async fn proven(&self, ctx: &Ctx, presented: &PresentedCode) -> Result<Option<(CodeRow, Credentials)>> {
+        let rows = self.store.rows(ctx.realm);
+        let Some(code) = rows.code(presented.id()).await? else { return Ok(None) };
+        let Some(account) = rows.credentials(&code.address).await? else { return Ok(None) };
+        let purpose = Purpose::VerifyEmail;
+        let binding = Binding { code: code.id, purpose, realm: ctx.realm, account: code.user, address: &code.address };
+        let holds = presented.proves(&self.keys, &binding)
+            && code.purpose == purpose.text()
+            && code.spent_at.is_none()
+            && ctx.now < code.expires_at
+            && account.user.id == code.user;
+        Ok(holds.then_some((code, account)))
+    }
+}
+
+impl Change<'_> {
+    /// Makes the code whose link proves the account's address. Older ones are void from now on.
+    pub(super) async fn new_verification(&self, user: &User) -> Result<CodeId> {
+        let code = CodeRow {
+            id: CodeId(self.app.clock.new_id()),
+            user: user.id,
+            purpose: Purpose::VerifyEmail.text().to_owned(),
+            address: user.identity.clone(),
+            created_at: self.ctx.now,
+            expires_at: self.ctx.now.after(VERIFICATION_TTL),
+            spent_at: None,
+        };
+        self.rows().insert_code(&code).await?;
+        Ok(code.id)
+    }
+
+    /// Whether the address has yet to be proven, once nobody else can change that.
+    async fn awaits_link(&self, user: &User) -> Result<bool> {
+        self.rows().lock_user(user.id).await?;
+        let user = self.rows().user(user.id).await?;
+        Ok(user.is_some_and(|user| {
+            let open = matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved);
+            open && user.verified.is_none() && user.deleted_at.is_none()
+        }))
+    }
+
+    /// Uses the code up, if the account is still what it was when code and password were compared with it.
+    async fn spend(&self, code: &CodeRow, account: &Credentials) -> Result<User> {
+        self.rows().lock_user(code.user).await?;
+        let now = self.rows().credentials(&code.address).await?;
+        let same = |now: &Credentials| now.user.id == code.user && now.password_hash == account.password_hash;
+        let now = now.filter(same).ok_or_else(invalid)?;
+        if self.rows().spend_code(code.id, self.ctx.now).await? { Ok(now.user) } else { Err(invalid()) }
+    }
+
+    async fn verify(&mut self, mut user: User) -> Result<Vec<FailingGate>> {
+        user.verified = user.verified.or(Some(Verified { at: self.ctx.now, how: VerifiedHow::Link }));
+        let founds = self.founds(&user).await?;
+        let pending = user.approval.state == ApprovalState::Pending;
+        let approved = pending && (founds.is_some() || approves_by_itself(&self.catalogue().policy, true));
+        if approved {
+            user.approval = Approval::decided(ApprovalState::Approved, self.ctx.now, None, None);
+        }
+        self.save_user(&mut user).await?;
+        self.record(Event::EmailVerified { person: person(&user), how: VerifiedHow::Link, approved });
+        match founds {
+            Some((organization, role)) => self.found(&user, organization, role).await?,
+            None if approved => self.activate_waiting(&user).await?,
+            None if pending => self.tell_approvers(&user).await?,
+            None => {}
+        }
+        self.failing_gates(&user).await
+    }
+
+    /// The organization that this person founds by proving the address, and the role that comes with it. Whether somebody
+    /// approved the registration meanwhile makes no difference.
+    async fn founds(&self, user: &User) -> Result<Option<(Organization, RoleId)>> {
+        if !matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved) {
+            return Ok(None);
+        }
+        let registered = self.rows().codes_of(user.id).await?;
+        let memberships = self.rows().memberships(user.id).await?;
+        let open = |held: &&Member| held.state != MembershipState::Rejected;
+        for held in memberships.iter().filter(open).filter(|held| registered.contains_key(&held.organization)) {
+            let Some(organization) = self.rows().organization(held.organization).await? else { continue };
+            let is_registrant = self.rows().is_registrant(organization.id, user.id).await?;
+            let catalogue = self.catalogue();
+            let role = founding_role(&catalogue.policy, &organization, &user.identity, is_registrant)
+                .and_then(|name| catalogue.role_named(name));
+            if let Some(role) = role {
+                return Ok(Some((organization, role.id)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn found(&mut self, user: &User, mut organization: Organization, role: RoleId) -> Result<()> {
+        organization.founded_at = Some(self.ctx.now);
+        organization.version += 1;
+        self.rows().update_organization(&organization).await?;
+        self.activate_membership(user, &organization).await?;
+        let (scope, confers) = (Scope::Organization(organization.id), Confers::Role(role));
+        let held = self.rows().entries_of(user.id.into()).await?;
+        if !held.iter().any(|row| row.entry.scope == scope && row.entry.confers == confers) {
+            let title = self.catalogue().role(role).map(|role| role.title.clone()).unwrap_or_default();
+            let conferred = self.confer_by_policy(user, &organization, (role, title), Origin::Founding).await?;
+            self.record(Event::RoleAssigned(conferred));
+        }
+        self.record(Event::OrganizationFounded { organization: company(&organization), founder: user.id });
+        Ok(())
+    }
+
+    async fn activate_waiting(&mut self, user: &User) -> Result<()> {
+        for organization in self.waits_in(user).await? {
+            self.activate_membership(user, &organization).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who did not know of the newcomer before the address was proven.
+    async fn tell_approvers(&mut self, user: &User) -> Result<()> {
+        let managers = managers_of(self, user.id.into()).await?;
+        for organization in self.waits_in(user).await? {
+            let awaiting = Awaiting {
+                id: user.id.into(),
+                managers: &managers,
+                organization: Some(organization.id),
+                in_organization: true,
+                verified: true,
+            };
+            let approvers = to_hear(self, self.rows(), &awaiting, self.ctx.now).await?;
+            if !approvers.is_empty() {
+                let organization = Some(company(&organization));
+                self.record(Event::ApprovalAwaited { person: person(user), organization, approvers });
+            }
+        }
+        Ok(())
+    }
+
+    async fn waits_in(&self, user: &User) -> Result<Vec<Organization>> {
+        let memberships = self.rows().memberships(user.id).await?;
+        let waiting = memberships.iter().filter(|held| held.state == MembershipState::Pending);
+        let ids: Vec<_> = waiting.map(|held| held.organization).collect();
+        Ok(self.rows().organizations_of(&ids).await?)
+    }
+
+    async fn failing_gates(&self, user: &User) -> Result<Vec<FailingGate>> {
+        let subject = self.principal(user.id.into()).await?.ok_or_else(|| Error::internal("the account is gone"))?;
+        let policy = &self.catalogue().policy;
+        let failing = gates(self, &subject, self.ctx.now).await?;
+        Ok(failing.into_iter().map(|gate| FailingGate::new(policy, gate)).collect())
+    }
+}
+
+fn invalid() -> Error {
+    Error::refused(Reason::CodeInvalid, "the code is wrong, used, voided or expired, or the password with it is wrong")
+}

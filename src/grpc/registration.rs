@@ -1,0 +1,78 @@
+//! `RegistrationService`.
+
+use tonic::{Request, Response, Status};
+
+use super::api::{Api, Called};
+use super::convert::{Fields, TITLE_CHARS_MAX, gate};
+use super::pb::{self, registration_service_server::RegistrationService};
+use crate::app::{Error, FailingGate, Register, VerifyEmail};
+use crate::crypto::Secret;
+use crate::domain::email::Email;
+
+/// The most codes that a registration carries.
+const CODES_MAX: usize = 16;
+/// The longest code.
+const CODE_CHARS_MAX: usize = 200;
+
+/// Said to everybody who registers, whatever came of it.
+const REGISTERED: &str = "your registration was received; a mail tells you how to go on";
+/// Said to everybody who asks for a link, whatever came of it.
+const RESENT: &str = "if this address waits to be verified, a new link is on its way";
+
+#[tonic::async_trait]
+impl RegistrationService for Api {
+    async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let said = called.parsed(said(request))?;
+        called.answer(self.app.register(&called.ctx, &said).await)?;
+        Ok(Response::new(pb::RegisterResponse { message: REGISTERED.to_owned() }))
+    }
+
+    async fn verify_email(
+        &self,
+        request: Request<pb::VerifyEmailRequest>,
+    ) -> Result<Response<pb::VerifyEmailResponse>, Status> {
+        let (called, pb::VerifyEmailRequest { code, password }) = Called::new(request)?;
+        let command = VerifyEmail { code: Secret::new(code), password: Secret::new(password) };
+        let done = called.answer(self.app.verify_email(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let gates = done.value.into_iter().map(failing).collect();
+        Ok(Response::new(pb::VerifyEmailResponse { gates, consistency_token }))
+    }
+
+    async fn resend_verification(
+        &self,
+        request: Request<pb::ResendVerificationRequest>,
+    ) -> Result<Response<pb::ResendVerificationResponse>, Status> {
+        let (called, pb::ResendVerificationRequest { email }) = Called::new(request)?;
+        let email = called.parsed(Email::parse(&email).map_err(|fault| Error::field("email", fault.to_string())))?;
+        called.answer(self.app.resend_verification(&called.ctx, &email).await)?;
+        Ok(Response::new(pb::ResendVerificationResponse { message: RESENT.to_owned() }))
+    }
+}
+
+fn said(request: pb::RegisterRequest) -> Result<Register, Error> {
+    let pb::RegisterRequest { email, display_name, password, codes } = request;
+    let mut fields = Fields::default();
+    if codes.len() > CODES_MAX {
+        fields.wrong("codes", format!("has {} codes, at most {CODES_MAX} are allowed", codes.len()));
+    }
+    let display_name = fields.text("display_name", &display_name, 1..=TITLE_CHARS_MAX);
+    let codes = codes
+        .iter()
+        .map(|(scheme, value)| {
+            let value = fields.text(&format!("codes.{scheme}"), value, 1..=CODE_CHARS_MAX);
+            (scheme.clone(), value)
+        })
+        .collect();
+    let password = Secret::new(password);
+    match fields.keep("email", Email::parse(&email)) {
+        Some(email) => fields.finish(Register { email, display_name, password, codes }),
+        None => fields.finish(()).and_then(|()| Err(Error::field("email", "is no address"))),
+    }
+}
+
+/// A failing gate on the wire.
+pub(super) fn failing(FailingGate { gate: it, words }: FailingGate) -> pb::Gate {
+    gate(it, Some(words))
+}

@@ -1,0 +1,91 @@
+//! What a registration leaves beside the account and its membership: the codes given, and the organization that it made.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use super::entity::{memberships, organizations, users};
+use super::error::Result;
+use super::rows::{Rows, document, is_postgres, read};
+use crate::domain::ids::{OrganizationId, UserId};
+
+/// Codes as a newcomer gave them: scheme to value.
+pub type GivenCodes = BTreeMap<String, String>;
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// Keeps the codes that a membership was registered with.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn keep_codes(&self, user: UserId, organization: OrganizationId, codes: &GivenCodes) -> Result<()> {
+        memberships::Entity::update_many()
+            .col_expr(memberships::Column::Codes, Some(document(codes)?).into())
+            .filter(memberships::Column::RealmId.eq(self.realm.0))
+            .filter(memberships::Column::UserId.eq(user.0))
+            .filter(memberships::Column::OrganizationId.eq(organization.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// The codes that a user's memberships were registered with; those that somebody added have none.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn codes_of(&self, user: UserId) -> Result<BTreeMap<OrganizationId, GivenCodes>> {
+        let rows: Vec<(uuid::Uuid, Option<String>)> = memberships::Entity::find()
+            .select_only()
+            .columns([memberships::Column::OrganizationId, memberships::Column::Codes])
+            .filter(memberships::Column::RealmId.eq(self.realm.0))
+            .filter(memberships::Column::UserId.eq(user.0))
+            .filter(memberships::Column::Codes.is_not_null())
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        let given = |(id, codes): (uuid::Uuid, Option<String>)| {
+            Ok((OrganizationId(id), read(&codes.unwrap_or_default(), "codes")?))
+        };
+        rows.into_iter().map(given).collect()
+    }
+
+    /// Notes whose registration made an organization.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn note_registrant(&self, organization: OrganizationId, user: UserId) -> Result<()> {
+        organizations::Entity::update_many()
+            .col_expr(organizations::Column::RegisteredBy, Some(user.0).into())
+            .filter(organizations::Column::RealmId.eq(self.realm.0))
+            .filter(organizations::Column::Id.eq(organization.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether this user's registration made the organization.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn is_registrant(&self, organization: OrganizationId, user: UserId) -> Result<bool> {
+        let found = organizations::Entity::find()
+            .filter(organizations::Column::RealmId.eq(self.realm.0))
+            .filter(organizations::Column::Id.eq(organization.0))
+            .filter(organizations::Column::RegisteredBy.eq(user.0))
+            .one(self.conn)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Has whoever else locks or writes this account wait for the end of this transaction. For changes that do not hold
+    /// the realm; on SQLite there is one writer anyway.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn lock_user(&self, user: UserId) -> Result<()> {
+        if is_postgres(self.conn) {
+            let mine = users::Entity::find_by_id(user.0).filter(users::Column::RealmId.eq(self.realm.0));
+            mine.lock_exclusive().one(self.conn).await?;
+        }
+        Ok(())
+    }
+}
