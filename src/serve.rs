@@ -86,7 +86,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (store, lock) = open(config).await?;
     bring_schema_up(&store, config.migrate).await?;
     let app = Arc::new(build(config, store)?);
-    let first_key = None;
+    let first_key = app.begin().await.map_err(StartError::Begin)?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;

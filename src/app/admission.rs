@@ -108,7 +108,7 @@ impl App {
     }
 
     /// The realm of that id or name. Names never change, so they are remembered.
-    async fn realm_named(&self, named: &str) -> Result<Option<RealmId>> {
+    pub(super) async fn realm_named(&self, named: &str) -> Result<Option<RealmId>> {
         if let Some(known) = self.realm_names.read().get(named) {
             return Ok(Some(*known));
         }

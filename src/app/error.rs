@@ -53,6 +53,8 @@ pub struct Refusal {
     pub reason: Reason,
     pub message: String,
     pub facts: Vec<(&'static str, String)>,
+    /// What is violated, each by its name and in a sentence; empty where the message says all of it.
+    pub each: Vec<(String, String)>,
 }
 
 /// The result of a use case.
@@ -83,13 +85,20 @@ impl Error {
     /// A refusal without variable parts.
     #[must_use]
     pub fn refused(reason: Reason, message: impl Into<String>) -> Self {
-        Refusal { reason, message: message.into(), facts: vec![] }.into()
+        Refusal { reason, message: message.into(), facts: vec![], each: vec![] }.into()
     }
 
     /// A refusal whose variable parts a machine can read.
     #[must_use]
     pub fn refused_with(reason: Reason, message: impl Into<String>, facts: Vec<(&'static str, String)>) -> Self {
-        Refusal { reason, message: message.into(), facts }.into()
+        Refusal { reason, message: message.into(), facts, each: vec![] }.into()
+    }
+
+    /// A refusal for several things at once, each by its name and in a sentence.
+    #[must_use]
+    pub fn refused_for_each(reason: Reason, each: Vec<(String, String)>) -> Self {
+        let message = each.iter().map(|(_, sentence)| sentence.as_str()).collect::<Vec<_>>().join("; ");
+        Refusal { reason, message, facts: vec![], each }.into()
     }
 
     /// One field is wrong.

@@ -44,6 +44,8 @@ pub(crate) struct Change<'a> {
     subjects: Mutex<HashMap<PrincipalId, Option<Subject>>>,
     organizations: Mutex<HashMap<OrganizationId, Option<Arc<Organization>>>>,
     events: Vec<Event>,
+    /// What the log of another realm is told.
+    elsewhere: Vec<(RealmId, Event)>,
 }
 
 impl App {
@@ -89,7 +91,7 @@ impl App {
     }
 
     async fn commit<T: Serialize>(&self, change: Change<'_>, value: T) -> Result<Done<T>> {
-        let Change { ctx, tx, events, .. } = change;
+        let Change { ctx, tx, events, elsewhere, .. } = change;
         let rows = tx.rows();
         let mut keys = vec![];
         let mut mails = 0;
@@ -100,6 +102,9 @@ impl App {
                 mails += 1;
             }
             keys.extend(event.stale());
+        }
+        for (realm, event) in &elsewhere {
+            tx.rows_of(*realm).append_audit(&done_line(self, ctx, event)).await?;
         }
         if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
             rows.keep_answer(&answer(ctx, actor, repeat, &value, tx.position())?).await?;
@@ -173,7 +178,16 @@ impl<'a> Change<'a> {
                 Arc::new(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
             }
         };
-        Ok(Self { app, ctx, tx, realm, subjects: Mutex::default(), organizations: Mutex::default(), events: vec![] })
+        Ok(Self {
+            app,
+            ctx,
+            tx,
+            realm,
+            subjects: Mutex::default(),
+            organizations: Mutex::default(),
+            events: vec![],
+            elsewhere: vec![],
+        })
     }
 
     /// The realm's rows, as this change sees them.
@@ -194,6 +208,11 @@ impl<'a> Change<'a> {
     /// Says that something happened. What follows from it is written at the commit.
     pub(crate) fn record(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Tells the log of a realm that this very change makes. Nothing else follows from it there.
+    pub(crate) fn record_in(&mut self, realm: RealmId, event: Event) {
+        self.elsewhere.push((realm, event));
     }
 
     /// The guard of the principal that acts.
@@ -291,7 +310,8 @@ fn answer<T: Serialize>(ctx: &Ctx, actor: PrincipalId, repeat: &Repeat, value: &
     })
 }
 
-fn done_line(app: &App, ctx: &Ctx, event: &Event) -> AuditLine {
+/// The line of the log that an event leaves.
+pub(super) fn done_line(app: &App, ctx: &Ctx, event: &Event) -> AuditLine {
     let facts = event.audit();
     let mut details = facts.details;
     details["event"] = facts.event.into();

@@ -1,10 +1,11 @@
-//! `countersign key create`.
+//! `countersign key create` and `countersign key recover`.
 
 use clap::{Args, Subcommand};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 
-use super::{Failure, say};
+use super::{Failure, Settings, say};
+use crate::config::Config;
 use crate::crypto::Secret;
 use crate::grpc::pb;
 
@@ -12,6 +13,8 @@ use crate::grpc::pb;
 pub(super) enum Key {
     /// Makes an API key of a service account, on a running server.
     Create(Create),
+    /// Makes a new key of a platform account, offline, on the record itself: the way back when every key is lost.
+    Recover(Recover),
 }
 
 #[derive(Debug, Args)]
@@ -32,10 +35,20 @@ pub(super) struct Create {
     realm: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Recover {
+    /// The platform account.
+    #[arg(default_value = "operator")]
+    service_account: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
 impl Key {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run().await,
+            Self::Recover(recover) => recover.run().await,
         }
     }
 }
@@ -56,6 +69,18 @@ impl Create {
         let made = client.create_api_key(request).await;
         let made = made.map_err(|status| Failure::Other(status.message().to_owned()))?.into_inner();
         say(&made.secret)
+    }
+}
+
+impl Recover {
+    async fn run(self) -> Result<(), Failure> {
+        let Self { service_account, settings } = self;
+        let config = Config::load(&settings.flags)?;
+        let (store, _lock) = crate::serve::open(&config).await?;
+        let app = crate::serve::build(&config, store)?;
+        let key = app.recover_key(&service_account).await?;
+        app.store().close().await;
+        say(key.expose())
     }
 }
 

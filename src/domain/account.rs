@@ -140,6 +140,23 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// One of each name, in the order of their naming.
+    pub const NAMED: [Self; 13] = [
+        Self::RealmSuspended,
+        Self::Deleted,
+        Self::ApprovalPending,
+        Self::ApprovalRejected,
+        Self::ApprovalExpired,
+        Self::Blocked,
+        Self::Suspended(HoldCause::Administrator),
+        Self::NotYetValid,
+        Self::NoLongerValid,
+        Self::EmailNotVerified,
+        Self::PasswordMustChange,
+        Self::BasicAccessMissing,
+        Self::Disabled,
+    ];
+
     /// The calls that lift this gate, as an administrator would name them.
     #[must_use]
     pub fn lifted_by(self) -> &'static str {

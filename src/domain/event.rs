@@ -145,14 +145,20 @@ pub enum Event {
         name: String,
         organization: Option<OrganizationId>,
     },
+    ServiceAccountEnabled {
+        account: ServiceAccountId,
+        organization: Option<OrganizationId>,
+    },
     ApiKeyCreated {
         key: ApiKeyId,
         account: ServiceAccountId,
+        organization: Option<OrganizationId>,
         hash: [u8; 32],
     },
     ApiKeyRevoked {
         key: ApiKeyId,
         account: ServiceAccountId,
+        organization: Option<OrganizationId>,
         hash: [u8; 32],
     },
     SignedIn {
@@ -167,7 +173,7 @@ pub struct AuditFacts {
     pub event: &'static str,
     pub organization: Option<OrganizationId>,
     pub target: Option<Uuid>,
-    /// Never a secret, never an address.
+    /// Never a secret, never an address. A fact that changed is an object of `before` and `after`.
     pub details: Value,
 }
 
@@ -217,7 +223,8 @@ impl Event {
                 facts("user.reinstated", *organization, person.id.0, json!({ "lifted": lifted }))
             }
             Self::ManagerSet { user, before, after } => {
-                facts("user.manager_set", None, user.0, json!({ "before": before, "after": after }))
+                let manager = json!({ "before": before, "after": after });
+                facts("user.manager_set", None, user.0, json!({ "manager": manager }))
             }
             Self::OrganizationCreated { organization } => {
                 facts("organization.created", Some(organization.id), organization.id.0, json!({}))
@@ -226,7 +233,7 @@ impl Event {
                 facts("organization.founded", Some(organization.id), organization.id.0, json!({ "founder": founder }))
             }
             Self::IdentifiersSet { organization, before, after } => {
-                let details = json!({ "before": before, "after": after });
+                let details = json!({ "identifiers": { "before": before, "after": after } });
                 facts("organization.identifiers_set", Some(*organization), organization.0, details)
             }
             Self::MemberAdded { organization, user } => {
@@ -246,11 +253,14 @@ impl Event {
             Self::ServiceAccountCreated { account, name, organization } => {
                 facts("service_account.created", *organization, account.0, json!({ "name": name }))
             }
-            Self::ApiKeyCreated { key, account, .. } => {
-                facts("api_key.created", None, account.0, json!({ "api_key": key }))
+            Self::ServiceAccountEnabled { account, organization } => {
+                facts("service_account.enabled", *organization, account.0, json!({}))
             }
-            Self::ApiKeyRevoked { key, account, .. } => {
-                facts("api_key.revoked", None, account.0, json!({ "api_key": key }))
+            Self::ApiKeyCreated { key, account, organization, .. } => {
+                facts("api_key.created", *organization, account.0, json!({ "api_key": key }))
+            }
+            Self::ApiKeyRevoked { key, account, organization, .. } => {
+                facts("api_key.revoked", *organization, account.0, json!({ "api_key": key }))
             }
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
         }
@@ -318,6 +328,7 @@ impl Event {
             | Self::DefaultRoleGiven(_)
             | Self::PermissionGranted(_)
             | Self::ServiceAccountCreated { .. }
+            | Self::ServiceAccountEnabled { .. }
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
             | Self::SignedIn { .. } => vec![],
@@ -329,10 +340,9 @@ impl Event {
     pub fn stale(&self) -> Vec<Key> {
         let principal = |user: UserId| vec![Key::Principal(user.into())];
         match self {
-            Self::RealmCreated { .. }
-            | Self::RealmUpdated { .. }
-            | Self::RoleCreated { .. }
-            | Self::PermissionDeclared { .. } => vec![Key::Catalogue],
+            Self::RealmUpdated { .. } | Self::RoleCreated { .. } | Self::PermissionDeclared { .. } => {
+                vec![Key::Catalogue]
+            }
             Self::Registered { person, again: true, .. }
             | Self::EmailVerified { person, .. }
             | Self::RegistrationApproved { person, .. }
@@ -347,9 +357,13 @@ impl Event {
             | Self::DefaultRoleGiven(conferred)
             | Self::RoleRevoked(conferred)
             | Self::PermissionGranted(conferred) => vec![Key::Principal(conferred.principal)],
-            Self::ServiceAccountCreated { account, .. } => vec![Key::Principal((*account).into())],
+            Self::ServiceAccountCreated { account, .. } | Self::ServiceAccountEnabled { account, .. } => {
+                vec![Key::Principal((*account).into())]
+            }
             Self::ApiKeyCreated { hash, .. } | Self::ApiKeyRevoked { hash, .. } => vec![Key::Credential(*hash)],
-            Self::Registered { again: false, .. }
+            // A realm begins with a log of its own.
+            Self::RealmCreated { .. }
+            | Self::Registered { again: false, .. }
             | Self::AddressTaken { .. }
             | Self::VerificationSent { .. }
             | Self::VerificationAsked { .. }

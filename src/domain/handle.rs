@@ -35,6 +35,17 @@ pub fn is_slug(text: &str) -> bool {
         && Uuid::parse_str(text).is_err()
 }
 
+/// The most bytes that a label has.
+pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Whether a text may become a label, the name of a kind, scheme, topic, product or attribute: 1 to 64 of `a-z`, `0-9`,
+/// `_` and `-`.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    let plain = text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-');
+    plain && (1..=LABEL_BYTES_MAX).contains(&text.len())
+}
+
 /// Whether a text may become a role's name: 1 to 64 letters, digits, `_`, `-` and `.`, and not an id in disguise.
 #[must_use]
 pub fn is_role_name(text: &str) -> bool {

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{OrganizationId, PrincipalId, UserId};
-use super::policy::{CodeFormat, CodeScheme};
-use super::snapshot::MembershipState;
+use super::policy::{CodeFormat, CodeScheme, Policy};
+use super::snapshot::{MembershipState, Resource};
 use super::time::Timestamp;
 
 /// Most identifiers that one organization carries.
-pub const IDENTIFIERS_MAX: usize = 50;
+pub const IDENTIFIERS_MAX: usize = 100;
 
 /// A company, brand or partner, as the record has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,11 +30,19 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
+impl Organization {
+    /// Opaque to clients; equal as long as nobody wrote the organization.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.version)
+    }
+}
+
 /// Distribution addresses for a topic, optionally of one resource.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Contact {
     pub topic: String,
-    pub resource: Option<String>,
+    pub resource: Option<Resource>,
     pub addresses: Vec<String>,
 }
 
@@ -61,6 +69,8 @@ pub struct Member {
 /// Why a value is not of its scheme's form.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum IdentifierFault {
+    #[error("is of no scheme that the realm has")]
+    Scheme,
     #[error("is not 12 of A-Z and 0-9 without I and O, not starting with 0")]
     Uei,
     #[error("is not 5 of A-Z and 0-9 without I and O")]
@@ -131,6 +141,68 @@ pub fn canonical(scheme: &CodeScheme, value: &str) -> Result<String, IdentifierF
     }
 }
 
+/// Reads identifiers in the schemes of the policy.
+///
+/// # Errors
+/// What is wrong with each that can't be read, with its place in the list.
+pub fn identifiers(
+    policy: &Policy,
+    given: &[(String, String)],
+) -> Result<BTreeSet<Identifier>, Vec<(usize, IdentifierFault)>> {
+    let mut read = BTreeSet::new();
+    let mut faults = vec![];
+    for (at, (scheme, value)) in given.iter().enumerate() {
+        let canonical = policy.scheme(scheme).ok_or(IdentifierFault::Scheme);
+        match canonical.and_then(|scheme| canonical_in(scheme, value)) {
+            Ok(identifier) => drop(read.insert(identifier)),
+            Err(fault) => faults.push((at, fault)),
+        }
+    }
+    if faults.is_empty() { Ok(read) } else { Err(faults) }
+}
+
+fn canonical_in(scheme: &CodeScheme, value: &str) -> Result<Identifier, IdentifierFault> {
+    Ok(Identifier { scheme: scheme.name.clone(), value: canonical(scheme, value)? })
+}
+
+/// Something that only one organization of a realm is known by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim<'a> {
+    /// Who carries one of the values in each of these schemes…
+    pub values: BTreeMap<&'a str, Vec<&'a str>>,
+    /// …and nothing in any of these, has the same claim.
+    pub without: Vec<&'a str>,
+}
+
+impl Claim<'_> {
+    /// The schemes that it is made of, as errors name them.
+    #[must_use]
+    pub fn schemes(&self) -> String {
+        self.values.keys().copied().collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What an organization with these identifiers claims for itself: each value of a unique scheme, and what it carries in
+/// the other schemes together.
+#[must_use]
+pub fn claims<'a>(policy: &'a Policy, identifiers: &'a BTreeSet<Identifier>) -> Vec<Claim<'a>> {
+    let values = |scheme: &CodeScheme| -> Vec<&'a str> {
+        identifiers.iter().filter(|own| own.scheme == scheme.name).map(|own| own.value.as_str()).collect()
+    };
+    let mut claims = vec![];
+    let mut together = Claim { values: BTreeMap::new(), without: vec![] };
+    for scheme in &policy.code_schemes {
+        match (values(scheme), scheme.unique) {
+            (own, true) if own.is_empty() => {}
+            (own, true) => claims.push(Claim { values: [(scheme.name.as_str(), own)].into(), without: vec![] }),
+            (own, false) if own.is_empty() => together.without.push(&scheme.name),
+            (own, false) => drop(together.values.insert(&scheme.name, own)),
+        }
+    }
+    claims.extend(Some(together).filter(|together| !together.values.is_empty()));
+    claims
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +224,31 @@ mod tests {
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "Example.ORG"), Ok("example.org".into()));
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "GMail.com"), Err(IdentifierFault::PublicDomain));
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "corp.com."), Err(IdentifierFault::Domain));
+    }
+
+    #[test]
+    fn branches_share_what_is_not_unique_by_itself() {
+        let scheme = |name: &str, format, unique| CodeScheme { name: name.into(), format, unique };
+        let policy = Policy {
+            code_schemes: vec![
+                scheme("domain", CodeFormat::Domain, true),
+                scheme("uei", CodeFormat::Uei, false),
+                scheme("cage", CodeFormat::Cage, false),
+            ],
+            ..Policy::default()
+        };
+        let given = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(scheme, value)| ((*scheme).into(), (*value).into())).collect();
+            identifiers(&policy, &pairs)
+        };
+        let whole = given(&[("uei", "Z1Y2X3W4V5U6"), ("cage", "1abc2"), ("domain", "a.example")]).unwrap();
+        let claims_of = claims(&policy, &whole);
+        assert_eq!(claims_of.iter().map(Claim::schemes).collect::<Vec<_>>(), ["domain", "cage,uei"]);
+        assert_eq!(claims_of[1].values["cage"], ["1ABC2"]);
+        let half = given(&[("uei", "Z1Y2X3W4V5U6")]).unwrap();
+        assert_eq!(claims(&policy, &half)[0].without, ["cage"]);
+        assert!(claims(&policy, &BTreeSet::new()).is_empty());
+        let faults = given(&[("duns", "1"), ("domain", "a.example"), ("cage", "O")]).unwrap_err();
+        assert_eq!(faults, [(0, IdentifierFault::Scheme), (2, IdentifierFault::Cage)]);
     }
 }

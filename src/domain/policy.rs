@@ -200,6 +200,12 @@ impl Policy {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
+    /// Whether whoever knows an organization's codes becomes a member without anybody deciding.
+    #[must_use]
+    pub fn codes_alone_admit(&self) -> bool {
+        self.self_registration == SelfRegistration::ByOrganizationCode && self.approval == ApprovalBy::Nobody
+    }
+
     /// What this policy contributes to the gates of a realm in that state.
     #[must_use]
     pub fn gates(&self, suspended: bool) -> RealmGates {

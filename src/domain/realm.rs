@@ -27,6 +27,14 @@ pub struct Realm {
     pub created_at: Timestamp,
 }
 
+impl Realm {
+    /// Opaque to clients; equal as long as nobody wrote title, state or policy.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.version)
+    }
+}
+
 /// A revision of a realm together with its mark: what a consistency token says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Position {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::pb;
 use crate::app::{self, Error, Paging, Reason, Repeat, Violation};
 use crate::domain::account::{Gate, HoldCause};
-use crate::domain::handle::Handle;
+use crate::domain::handle::{Handle, LABEL_BYTES_MAX, SLUG_CHARS_MAX, is_label, is_slug};
 use crate::domain::ids::PrincipalId;
 use crate::domain::permission::{Pattern, Reach};
 use crate::domain::snapshot::Resource;
@@ -72,6 +72,31 @@ impl Fields {
             self.wrong(field, "has a control character");
         }
         text.to_owned()
+    }
+
+    /// A name that is also a handle: of a realm, an organization, a service account.
+    pub(super) fn slug(&mut self, field: &str, text: &str) -> String {
+        if !is_slug(text) {
+            let form = format!("1 to {SLUG_CHARS_MAX} of a-z, 0-9 and -, neither first nor last a -, and no id");
+            self.wrong(field, format!("is {text:?}, allowed are {form}"));
+        }
+        text.to_owned()
+    }
+
+    /// The name of a kind, scheme, topic, product or attribute.
+    pub(super) fn label(&mut self, field: &str, text: &str) -> String {
+        if !is_label(text) {
+            self.wrong(field, format!("is {text:?}, allowed are 1 to {LABEL_BYTES_MAX} of a-z, 0-9, _ and -"));
+        }
+        text.to_owned()
+    }
+
+    /// Notes a list that is too long or too short.
+    pub(super) fn count(&mut self, field: &str, count: usize, allowed: RangeInclusive<usize>) {
+        if !allowed.contains(&count) {
+            let (least, most) = allowed.into_inner();
+            self.wrong(field, format!("has {count} items, {least} to {most} are allowed"));
+        }
     }
 
     /// A handle: an id, or something natural.

@@ -17,8 +17,14 @@ use tower::layer::util::{Identity, Stack};
 
 use super::layers::Door;
 use super::pb::approval_service_server::ApprovalServiceServer;
+use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::authorization_service_server::AuthorizationServiceServer;
+use super::pb::organization_service_server::OrganizationServiceServer;
+use super::pb::realm_service_server::RealmServiceServer;
 use super::pb::registration_service_server::RegistrationServiceServer;
+use super::pb::role_assignment_service_server::RoleAssignmentServiceServer;
+use super::pb::role_service_server::RoleServiceServer;
+use super::pb::service_account_service_server::ServiceAccountServiceServer;
 use super::pb::session_service_server::SessionServiceServer;
 use super::pb::user_service_server::UserServiceServer;
 use super::{Api, pb};
@@ -57,8 +63,14 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
         .layer(door)
         .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(bounded!(ApprovalServiceServer))
+        .add_service(bounded!(AuditServiceServer))
         .add_service(bounded!(AuthorizationServiceServer))
+        .add_service(bounded!(OrganizationServiceServer))
+        .add_service(bounded!(RealmServiceServer))
         .add_service(bounded!(RegistrationServiceServer))
+        .add_service(bounded!(RoleAssignmentServiceServer))
+        .add_service(bounded!(RoleServiceServer))
+        .add_service(bounded!(ServiceAccountServiceServer))
         .add_service(bounded!(SessionServiceServer))
         .add_service(bounded!(UserServiceServer));
     if reflection {

@@ -54,8 +54,12 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
         }
     }
     if reason.kind() == Kind::FailedPrecondition {
-        let violation = PreconditionViolation::new(reason.name(), "", message.clone());
-        details.set_precondition_failure(vec![violation]);
+        let named = |(name, sentence): &(String, String)| PreconditionViolation::new(reason.name(), name, sentence);
+        let violations = match error {
+            Error::Refused(refusal) if !refusal.each.is_empty() => refusal.each.iter().map(named).collect(),
+            _ => vec![PreconditionViolation::new(reason.name(), "", message.clone())],
+        };
+        details.set_precondition_failure(violations);
     }
     details.set_error_info(reason.name(), DOMAIN, facts);
     Status::with_error_details(code(reason.kind()), message, details)

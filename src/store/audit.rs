@@ -1,5 +1,6 @@
 //! The audit log. The service only ever appends.
 
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
@@ -17,6 +18,7 @@ use crate::domain::time::Timestamp;
 /// Which lines to list. Empty fields do not narrow.
 #[derive(Clone, Default, Debug)]
 pub struct AuditFilter {
+    /// Who did it, or acted in whose name.
     pub actor: Option<PrincipalId>,
     pub target: Option<Uuid>,
     pub action: Option<String>,
@@ -65,7 +67,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let AuditFilter { actor, target, action, outcome, organizations, from, until, before } = filter;
         let which = Condition::all()
             .add(audit::Column::RealmId.eq(self.realm.0))
-            .add_option(actor.map(|id| audit::Column::ActorId.eq(id.0)))
+            .add_option(actor.map(|id| audit::Column::ActorId.eq(id.0).or(audit::Column::ImpersonatorId.eq(id.0))))
             .add_option(target.map(|id| audit::Column::TargetId.eq(id)))
             .add_option(action.as_ref().map(|action| audit::Column::Action.eq(action.as_str())))
             .add_option(outcome.map(|outcome| audit::Column::Outcome.eq(outcome_word(outcome))))

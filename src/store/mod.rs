@@ -11,6 +11,7 @@ mod error;
 mod idempotency;
 mod organization;
 mod outbox;
+mod policy;
 mod realm;
 mod registration;
 mod rows;

@@ -5,10 +5,11 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 
-use super::entity::{meta, realms, signing_keys};
+use super::entity::{changes, meta, realms, signing_keys};
 use super::error::{Error, Result};
 use super::rows::{Rows, document, read};
 use super::{Constraint, Store, Tx};
+use crate::domain::change::Key;
 use crate::domain::ids::{Mark, RealmId, Revision, SigningKeyId};
 use crate::domain::realm::{Position, Realm, SigningKeyRow};
 use crate::domain::time::Timestamp;
@@ -50,26 +51,43 @@ impl Store {
         Ok(kept.map_or(value, |row| row.value))
     }
 
-    /// Makes the first realm of the record, the platform's. At most one process ever succeeds.
+    /// Begins the change that a record begins with: the first realm, the platform's, is made in it, and whatever else
+    /// the change makes. `None` = some process did that before; while another one is at it, this waits for its outcome.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn insert_first_realm(&self, first: &Realm) -> Result<bool> {
-        match row(first)?.insert(&self.write).await.map_err(Error::from) {
-            Ok(_) => Ok(true),
-            Err(Error::Conflict(Constraint::RealmName)) => Ok(false),
+    pub async fn begin_first(&self, platform: &Realm) -> Result<Option<Tx>> {
+        if self.realm_named(&platform.name).await?.is_some() {
+            return Ok(None);
+        }
+        let tx = self.begin_new(platform).await?;
+        match row(platform)?.insert(tx.rows().conn).await.map_err(Error::from) {
+            Ok(_) => Ok(Some(tx)),
+            Err(Error::Conflict(Constraint::RealmName)) => {
+                tx.rollback().await;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 }
 
 impl Tx {
-    /// Makes a realm, within a change of the platform's realm.
+    /// Makes a realm and the first line of its log, within a change of another one.
     ///
     /// # Errors
     /// [`Constraint::RealmName`] if the name is taken.
     pub async fn insert_realm(&self, new: &Realm) -> Result<()> {
-        row(new)?.insert(self.rows().conn).await?;
+        let conn = self.rows().conn;
+        row(new)?.insert(conn).await?;
+        let line = changes::ActiveModel {
+            realm_id: Set(new.id.0),
+            revision: Set(new.position.revision.0),
+            key: Set(Key::Catalogue.to_string()),
+            mark: Set(new.position.mark.0),
+            at: Set(new.created_at.0),
+        };
+        changes::Entity::insert(line).exec_without_returning(conn).await?;
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! Service accounts and their API keys.
 
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    QuerySelect,
 };
 
 use super::Store;
@@ -73,20 +75,30 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Constraint::ServiceAccountName`] and [`super::Constraint::SpiffeId`] if those are taken.
     pub async fn insert_service_account(&self, account: &ServiceAccount) -> Result<()> {
-        let row = service_accounts::ActiveModel {
-            id: Set(account.id.0),
-            realm_id: Set(self.realm.0),
-            organization_id: Set(account.organization.map(|id| id.0)),
-            name: Set(account.name.clone()),
-            title: Set(account.title.clone()),
-            spiffe_id: Set(account.spiffe_id.clone()),
-            disabled_at: Set(account.disabled_at.map(|at| at.0)),
-            created_at: Set(account.created_at.0),
-            created_by: Set(account.created_by.map(|by| by.0)),
-            version: Set(account.version),
-        };
-        row.insert(self.conn).await?;
+        self.service_account_row(account).insert(self.conn).await?;
         Ok(())
+    }
+
+    /// Writes a service account.
+    ///
+    /// # Errors
+    /// As [`Rows::insert_service_account`].
+    pub async fn update_service_account(&self, account: &ServiceAccount) -> Result<()> {
+        self.service_account_row(account).update(self.conn).await?;
+        Ok(())
+    }
+
+    /// How many keys of the account are neither revoked nor expired.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn live_api_keys(&self, account: ServiceAccountId, now: Timestamp) -> Result<u64> {
+        let unexpired = api_keys::Column::ExpiresAt.is_null().or(api_keys::Column::ExpiresAt.gt(now.0));
+        let live = api_keys::Entity::find()
+            .filter(api_keys::Column::ServiceAccountId.eq(account.0))
+            .filter(api_keys::Column::RevokedAt.is_null())
+            .filter(unexpired);
+        Ok(live.count(self.conn).await?)
     }
 
     /// The API key of that id.
@@ -116,7 +128,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             created_by: Set(key.created_by.map(|by| by.0)),
             expires_at: Set(key.expires_at.map(|at| at.0)),
             revoked_at: Set(key.revoked_at.map(|at| at.0)),
-            last_used_at: Set(None),
+            last_used_at: Set(key.last_used_at.map(|at| at.0)),
         };
         row.insert(self.conn).await?;
         Ok(())
@@ -134,6 +146,21 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .exec(self.conn)
             .await?;
         Ok(())
+    }
+
+    fn service_account_row(&self, account: &ServiceAccount) -> service_accounts::ActiveModel {
+        service_accounts::ActiveModel {
+            id: Set(account.id.0),
+            realm_id: Set(self.realm.0),
+            organization_id: Set(account.organization.map(|id| id.0)),
+            name: Set(account.name.clone()),
+            title: Set(account.title.clone()),
+            spiffe_id: Set(account.spiffe_id.clone()),
+            disabled_at: Set(account.disabled_at.map(|at| at.0)),
+            created_at: Set(account.created_at.0),
+            created_by: Set(account.created_by.map(|by| by.0)),
+            version: Set(account.version),
+        }
     }
 
     async fn service_account_where(
@@ -186,7 +213,7 @@ fn api_key(row: api_keys::Model) -> Result<ApiKey> {
         created_by,
         expires_at,
         revoked_at,
-        last_used_at: _,
+        last_used_at,
     } = row;
     Ok(ApiKey {
         id: ApiKeyId(id),
@@ -197,5 +224,6 @@ fn api_key(row: api_keys::Model) -> Result<ApiKey> {
         created_by: created_by.map(PrincipalId),
         expires_at: expires_at.map(Timestamp),
         revoked_at: revoked_at.map(Timestamp),
+        last_used_at: last_used_at.map(Timestamp),
     })
 }

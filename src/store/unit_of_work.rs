@@ -10,7 +10,7 @@ use super::rows::{Rows, is_postgres, statement};
 use super::{Error, Store};
 use crate::domain::change::{Committed, Key};
 use crate::domain::ids::{Mark, RealmId, Revision};
-use crate::domain::realm::Position;
+use crate::domain::realm::{Position, Realm};
 use crate::domain::time::Timestamp;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter};
 
@@ -35,17 +35,12 @@ pub struct Tx {
 }
 
 impl Store {
-    /// Begins a change in a realm. The only place that begins one.
+    /// Begins a change in a realm.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Corrupt`] if the realm is not there.
     pub async fn begin(&self, realm: RealmId, lock: Lock) -> Result<Tx> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        #[expect(clippy::disallowed_methods, reason = "the one place that begins a transaction")]
-        let inner = self.write.begin_with_options(options).await?;
+        let inner = self.transaction().await?;
         let clause = if lock == Lock::Realm && is_postgres(&inner) { " FOR NO KEY UPDATE" } else { "" };
         let sql = format!("SELECT revision, mark, catalogue_revision FROM realms WHERE id = $1{clause}");
         let row =
@@ -54,6 +49,26 @@ impl Store {
             Position { revision: Revision(row.try_get("", "revision")?), mark: Mark(row.try_get("", "mark")?) };
         let catalogue_revision = Revision(row.try_get("", "catalogue_revision")?);
         Ok(Tx { inner, realm, position, catalogue_revision, locked: lock == Lock::Realm })
+    }
+
+    /// Begins a change in a realm that this very change makes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(in crate::store) async fn begin_new(&self, realm: &Realm) -> Result<Tx> {
+        let Realm { id, position, catalogue_revision, .. } = realm;
+        let inner = self.transaction().await?;
+        Ok(Tx { inner, realm: *id, position: *position, catalogue_revision: *catalogue_revision, locked: true })
+    }
+
+    /// The only place that begins a transaction.
+    async fn transaction(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place that begins a transaction")]
+        Ok(self.write.begin_with_options(options).await?)
     }
 }
 

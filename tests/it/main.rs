@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails where it stands")]
 
 mod architecture;
+mod begin;
 mod decisions;
 mod relay;
 mod support;

@@ -77,7 +77,8 @@ impl World {
             version: 1,
             created_at: Timestamp(0),
         };
-        assert!(store.insert_first_realm(&realm).await.unwrap());
+        let first = store.begin_first(&realm).await.unwrap().unwrap();
+        first.commit(vec![], random_mark(), Timestamp(0)).await.unwrap();
         let cache = Options { shared: false, database_lost_grace: Duration::ZERO, principals: 9 };
         let rates = Rates { per_source: None, per_mailbox: None };
         let hasher = Hasher::start(Limits::of_this_machine()).unwrap();

@@ -23,6 +23,9 @@ pub const ROLES_ASSIGN_RESTRICTED: &str = "countersign.roles.assign_restricted";
 /// Waives the containment table.
 pub const ROLES_ESCALATE: &str = "countersign.roles.escalate";
 
+/// Makes realms and switches them off; held by platform accounts alone.
+pub const PLATFORM_REALMS: &str = "countersign.platform.realms";
+
 /// What roles of a realm may confer.
 pub const RESERVED: &[Reserved] = &[
     reserved("countersign.users.read", "Read users"),
@@ -71,7 +74,7 @@ pub const RESERVED: &[Reserved] = &[
 
 /// What platform accounts alone hold; no pattern covers these.
 pub const PLATFORM: &[Reserved] = &[
-    reserved("countersign.platform.realms", "Create and list realms"),
+    reserved(PLATFORM_REALMS, "Create and list realms"),
     reserved("countersign.platform.operate", "Operate in any realm"),
 ];
 

@@ -1,0 +1,177 @@
+//! What a record begins with, and the way back when every operator's key is lost.
+//!
+//! The first start is taken once, by the unique row of the platform's realm, and is one transaction: either there is
+//! nothing, or all of it. It never happens again, whatever becomes of the accounts and keys that it made.
+
+use super::error::{Error, Result};
+use super::write::{Change, done_line};
+use super::{Actor, App, CallId, Ctx};
+use crate::crypto::Secret;
+use crate::crypto::api_key::ApiKey as NewKey;
+use crate::crypto::random_mark;
+use crate::domain::event::Event;
+use crate::domain::ids::{ApiKeyId, RealmId, Revision, ServiceAccountId};
+use crate::domain::realm::{DEFAULT_REALM, PLATFORM_REALM, Position, Realm};
+use crate::domain::service_account::{ApiKey, ServiceAccount};
+use crate::store::Tx;
+
+/// The platform account that the first start makes.
+pub const OPERATOR: &str = "operator";
+/// Under which name the record keeps the root key's check value.
+const ROOT_KEY: &str = "root_key";
+
+/// Why an operator's key can't be made anew.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the root key is not the one that this database was begun with")]
+    RootKey,
+    #[error("this database was never begun: start the server first")]
+    NeverBegun,
+}
+
+impl App {
+    /// Makes sure that the root key is this record's, and begins the record if nobody has. Answers the operator's key,
+    /// once, to the process that began it; a process that dies before it showed the key leaves [`App::recover_key`].
+    ///
+    /// # Errors
+    /// Another root key; UNAVAILABLE.
+    pub async fn begin(&self) -> Result<Option<Secret<String>>> {
+        self.require_root_key().await?;
+        let ctx = self.own_call(RealmId(self.clock.new_id()), "FirstStart");
+        let platform = Realm {
+            id: ctx.realm,
+            platform: true,
+            // The commit makes the first revision.
+            position: Position::default(),
+            catalogue_revision: Revision::default(),
+            ..self.new_realm(PLATFORM_REALM, "Platform", ctx.now)
+        };
+        let Some(tx) = self.store.begin_first(&platform).await? else { return Ok(None) };
+        self.make_default_realm(&tx, &ctx).await?;
+        let (secret, events) = self.make_operator(&tx, &ctx).await?;
+        let mut stale = vec![crate::domain::change::Key::Catalogue];
+        for event in &events {
+            tx.rows().append_audit(&done_line(self, &ctx, event)).await?;
+            stale.extend(event.stale());
+        }
+        super::failpoint::reach("begin.before_commit").await;
+        tx.commit(stale, random_mark(), ctx.now).await?;
+        Ok(Some(Secret::new(secret.expose().to_owned())))
+    }
+
+    /// Makes a key of a platform account: the way back when every operator's key is lost. An account that is gone or
+    /// disabled is there again. For whoever holds the root key and the record; no call leads here.
+    ///
+    /// # Errors
+    /// Another root key, or a record that was never begun; UNAVAILABLE.
+    pub async fn recover_key(&self, name: &str) -> Result<Secret<String>> {
+        let platform = self.platform_realm().await?.ok_or_else(|| Error::internal(Fault::NeverBegun))?;
+        self.require_root_key().await?;
+        let ctx = self.own_call(platform, "RecoverKey");
+        let mut secret = None;
+        let made = &mut secret;
+        self.write(&ctx, async |change: &mut Change<'_>| {
+            let account = change.enabled_account(name).await?;
+            let (_, key) = change.mint(&account, "made by key recover", None).await?;
+            *made = Some(Secret::new(key.expose().to_owned()));
+            Ok(())
+        })
+        .await?;
+        secret.ok_or_else(|| Error::internal("no key was made"))
+    }
+
+    async fn require_root_key(&self) -> Result<()> {
+        let kept = self.store.keep_once(ROOT_KEY, self.keys.check_value().to_vec()).await?;
+        self.keys.opens(&kept).map(drop).ok_or_else(|| Error::internal(Fault::RootKey))
+    }
+
+    /// A call that nobody sent.
+    fn own_call(&self, realm: RealmId, action: &'static str) -> Ctx {
+        Ctx {
+            realm,
+            actor: Actor::Anonymous,
+            rpc: action,
+            now: self.clock.now(),
+            credential_expires_at: None,
+            peer: None,
+            call: CallId { process: 0, number: 0 },
+            trace_id: None,
+            repeat: None,
+        }
+    }
+
+    async fn make_default_realm(&self, tx: &Tx, ctx: &Ctx) -> Result<()> {
+        let realm = self.new_realm(DEFAULT_REALM, "Default", ctx.now);
+        tx.insert_realm(&realm).await?;
+        let rows = tx.rows_of(realm.id);
+        rows.insert_signing_key(&self.new_signing_key(realm.id, ctx.now)).await?;
+        let created = Event::RealmCreated { realm: realm.id, name: realm.name };
+        rows.append_audit(&done_line(self, ctx, &created)).await?;
+        Ok(())
+    }
+
+    async fn make_operator(&self, tx: &Tx, ctx: &Ctx) -> Result<(NewKey, [Event; 2])> {
+        let account = self.platform_account(OPERATOR, ctx);
+        let secret = NewKey::generate();
+        let key = ApiKey {
+            id: ApiKeyId(self.clock.new_id()),
+            service_account: account.id,
+            secret_hash: secret.hash(),
+            title: "made by the first start".to_owned(),
+            created_at: ctx.now,
+            created_by: None,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        tx.rows().insert_service_account(&account).await?;
+        tx.rows().insert_api_key(&key).await?;
+        let made = [
+            created(&account),
+            Event::ApiKeyCreated { key: key.id, account: account.id, organization: None, hash: key.secret_hash },
+        ];
+        Ok((secret, made))
+    }
+
+    fn platform_account(&self, name: &str, ctx: &Ctx) -> ServiceAccount {
+        ServiceAccount {
+            id: ServiceAccountId(self.clock.new_id()),
+            name: name.to_owned(),
+            title: name.to_owned(),
+            organization: None,
+            spiffe_id: None,
+            disabled_at: None,
+            created_at: ctx.now,
+            created_by: None,
+            version: 1,
+        }
+    }
+}
+
+impl Change<'_> {
+    /// The account of that name, made or enabled if need be.
+    async fn enabled_account(&mut self, name: &str) -> Result<ServiceAccount> {
+        match self.rows().service_account_named(name).await? {
+            Some(account) if account.disabled_at.is_none() => Ok(account),
+            Some(mut account) => {
+                account.disabled_at = None;
+                account.version += 1;
+                self.rows().update_service_account(&account).await?;
+                let ServiceAccount { id, organization, .. } = account;
+                self.record(Event::ServiceAccountEnabled { account: id, organization });
+                Ok(account)
+            }
+            None => {
+                let account = self.app.platform_account(name, self.ctx);
+                self.rows().insert_service_account(&account).await?;
+                self.record(created(&account));
+                Ok(account)
+            }
+        }
+    }
+}
+
+fn created(account: &ServiceAccount) -> Event {
+    let ServiceAccount { id, name, organization, .. } = account;
+    Event::ServiceAccountCreated { account: *id, name: name.clone(), organization: *organization }
+}

@@ -1,0 +1,277 @@
+//! Making organizations, what they are known by, and who is added to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::permissions;
+use super::membership::company;
+use super::user::check_etag;
+use super::write::{Change, Done, taken};
+use super::{App, Ctx, Name, Reason, Violation};
+use crate::domain::account::User;
+use crate::domain::catalogue::Role;
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
+use crate::domain::organization::{Contact, Identifier, Member, Organization, claims, identifiers};
+use crate::domain::policy::Policy;
+use crate::domain::snapshot::{MembershipState, Scope};
+use crate::store::Constraint;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateOrganization {
+    pub slug: String,
+    pub title: String,
+    /// May be left out in a realm of one kind.
+    pub kind: Option<String>,
+    /// Scheme and value, as given.
+    pub identifiers: Vec<(String, String)>,
+    pub entitlements: BTreeSet<String>,
+    pub contacts: Vec<Contact>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetIdentifiers {
+    pub organization: Handle,
+    /// Scheme and value, as given.
+    pub identifiers: Vec<(String, String)>,
+    pub etag: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddMember {
+    pub organization: Handle,
+    pub user: Handle,
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A membership with the names of both sides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberView {
+    pub member: Member,
+    pub slug: String,
+    pub user: Name,
+}
+
+impl App {
+    /// Makes an organization.
+    ///
+    /// # Errors
+    /// A nearest miss; INVALID_FIELDS for what the realm does not name; ALREADY_EXISTS, IDENTIFIER_TAKEN.
+    pub async fn create_organization(&self, ctx: &Ctx, cmd: &CreateOrganization) -> Result<Done<Organization>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            change.guard().await?.require(permissions::CREATE_ORGANIZATION, None, None).await?;
+            let organization = new_organization(self, ctx, cmd, &change.catalogue().policy)?;
+            change.require_unrivalled(&organization).await?;
+            let inserted = change.rows().insert_organization(&organization).await;
+            taken(inserted, Constraint::OrganizationSlug, "slug", &cmd.slug)?;
+            change.record(Event::OrganizationCreated { organization: company(&organization) });
+            Ok(organization)
+        })
+        .await
+    }
+
+    /// Replaces what an organization is known by. Members and their roles stay as they are.
+    ///
+    /// # Errors
+    /// INVALID_FIELDS, NOT_FOUND, a nearest miss, ACTOR_WOULD_GAIN, ETAG_MISMATCH, IDENTIFIER_TAKEN.
+    pub async fn set_identifiers(&self, ctx: &Ctx, cmd: &SetIdentifiers) -> Result<Done<Organization>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let wanted = read_identifiers(&change.catalogue().policy, &cmd.identifiers).map_err(Error::Invalid)?;
+            let mut organization = change.organization_to_act_on(&cmd.organization, permissions::IDENTIFY).await?;
+            change.require_no_way_in(organization.id).await?;
+            check_etag(cmd.etag.as_deref(), &organization.etag())?;
+            if organization.identifiers != wanted {
+                let before = std::mem::replace(&mut organization.identifiers, wanted);
+                change.require_unrivalled(&organization).await?;
+                organization.version += 1;
+                change.rows().update_organization(&organization).await?;
+                let after = printed(&organization.identifiers);
+                change.record(Event::IdentifiersSet { organization: organization.id, before: printed(&before), after });
+            }
+            Ok(organization)
+        })
+        .await
+    }
+
+    /// Makes an existing user an ACTIVE member, or decides the membership of one who waits. The account's approval
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// NOT_FOUND, a nearest miss, ACTOR_WOULD_GAIN; NOT_CONTAINED and ROLE_RESTRICTED for attributes; ADMINISTRATORS_DO_NOT_CREATE_USERS,
+    /// ONE_ORGANIZATION_PER_USER, EXCLUSIVE_KIND.
+    pub async fn add_member(&self, ctx: &Ctx, cmd: &AddMember) -> Result<Done<MemberView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let organization = change.organization_to_act_on(&cmd.organization, permissions::ADD_MEMBERS).await?;
+            let user = change.readable_user(&cmd.user, "user").await?;
+            let member = change.add(&user, &organization, &cmd.attributes).await?;
+            let name = Name { person: true, handle: user.email };
+            Ok(MemberView { member, slug: organization.slug, user: name })
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    /// The organization that a call acts on, once it may: at ALL there.
+    ///
+    /// # Errors
+    /// NOT_FOUND, also for one that the caller can't read; else the nearest miss.
+    pub(super) async fn organization_to_act_on(
+        &self,
+        handle: &Handle,
+        permission: &'static str,
+    ) -> Result<Organization> {
+        let found = match handle {
+            Handle::Id(id) => self.rows().organization(OrganizationId(*id)).await?,
+            Handle::Natural(slug) => self.rows().organization_by_slug(slug).await?,
+        };
+        let organization = found.ok_or_else(|| Error::not_found("organization"))?;
+        let mut guard = self.guard().await?;
+        if !guard.allows(permission, Some(organization.id), None).await?
+            && !guard.reads_organization(organization.id).await?
+        {
+            return Err(Error::not_found("organization"));
+        }
+        guard.require(permission, Some(organization.id), None).await?;
+        Ok(organization)
+    }
+
+    /// Requires that no other organization is known by the same.
+    async fn require_unrivalled(&self, organization: &Organization) -> Result<()> {
+        for claim in claims(&self.catalogue().policy, &organization.identifiers) {
+            if self.rows().rival(&claim, organization.id).await?.is_some() {
+                let schemes = claim.schemes();
+                let message = format!("another organization has this {schemes}");
+                return Err(Error::refused_with(Reason::IdentifierTaken, message, vec![("scheme", schemes)]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where whoever knows the codes becomes a member, nobody makes the codes of an organization that they are not in:
+    /// they could join with them.
+    async fn require_no_way_in(&self, organization: OrganizationId) -> Result<()> {
+        let mut guard = self.guard().await?;
+        let actor = guard.actor.principal().clone();
+        let outside = actor.is_user() && actor.active_membership(organization).is_none();
+        if outside
+            && self.catalogue().policy.codes_alone_admit()
+            && !guard.allows(permissions::ESCALATE, Some(organization), None).await?
+        {
+            let message = "knowing these codes, the caller could become a member";
+            return Err(Error::refused(Reason::ActorWouldGain, message));
+        }
+        Ok(())
+    }
+
+    async fn add(
+        &mut self,
+        user: &User,
+        organization: &Organization,
+        attributes: &BTreeMap<String, String>,
+    ) -> Result<Member> {
+        if user.deleted_at.is_some() {
+            return Err(Error::not_found("user"));
+        }
+        let known = self.rows().memberships(user.id).await?;
+        let here = known.into_iter().find(|member| member.organization == organization.id);
+        if let Some(active) = here.filter(|member| member.state == MembershipState::Active) {
+            return Ok(active);
+        }
+        self.require_may_add(user.id.into(), organization.id, attributes).await?;
+        if !self.catalogue().policy.administrators_create_users {
+            let message = "in this realm people become members by registering alone";
+            return Err(Error::refused(Reason::AdministratorsDoNotCreateUsers, message));
+        }
+        let mut member = self.activate_membership(user, organization).await?;
+        if !attributes.is_empty() {
+            member.attributes.extend(attributes.clone());
+            self.rows().save_membership(&member).await?;
+            self.forget_facts();
+        }
+        self.record(Event::MemberAdded { organization: organization.id, user: user.id });
+        Ok(member)
+    }
+
+    /// Nobody adds themself, since default roles come with it; and attributes that a role's condition asks for confer
+    /// that role.
+    async fn require_may_add(
+        &self,
+        user: PrincipalId,
+        organization: OrganizationId,
+        attributes: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        if self.actor().await?.principal().id == user {
+            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
+        }
+        let subject = self.principal(user).await?.ok_or_else(|| Error::not_found("user"))?;
+        let asks = |role: &&Role| role.conditions.attributes.iter().any(|name| attributes.contains_key(name));
+        let opened: Vec<RoleId> = self.catalogue().roles().filter(asks).map(|role| role.id).collect();
+        for role in opened {
+            self.require_may_give(subject.principal(), role, Scope::Organization(organization), false).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the command makes in a realm of this policy.
+fn new_organization(app: &App, ctx: &Ctx, cmd: &CreateOrganization, policy: &Policy) -> Result<Organization> {
+    let mut violations = vec![];
+    let kind = match (&cmd.kind, policy.kinds.as_slice()) {
+        (Some(name), _) if policy.kind(name).is_some() => name.clone(),
+        (None, [only]) => only.name.clone(),
+        (given, kinds) => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+            let given = given.as_deref().unwrap_or_default();
+            violations.push(wrong("kind", format!("is {given:?}, one of {} is allowed", kinds.join(", "))));
+            String::new()
+        }
+    };
+    for (at, contact) in cmd.contacts.iter().enumerate() {
+        if !policy.topics.iter().any(|topic| topic.name == contact.topic) {
+            violations.push(wrong(&format!("contacts[{at}].topic"), "is no topic that the realm has"));
+        }
+    }
+    let identifiers = read_identifiers(policy, &cmd.identifiers).unwrap_or_else(|faults| {
+        violations.extend(faults);
+        BTreeSet::new()
+    });
+    if !violations.is_empty() {
+        return Err(Error::Invalid(violations));
+    }
+    Ok(Organization {
+        id: OrganizationId(app.clock.new_id()),
+        slug: cmd.slug.clone(),
+        title: cmd.title.clone(),
+        kind,
+        suspended: false,
+        founded_at: None,
+        entitlements: cmd.entitlements.clone(),
+        contacts: cmd.contacts.clone(),
+        identifiers,
+        version: 1,
+        created_at: ctx.now,
+    })
+}
+
+fn read_identifiers(
+    policy: &Policy,
+    given: &[(String, String)],
+) -> std::result::Result<BTreeSet<Identifier>, Vec<Violation>> {
+    identifiers(policy, given).map_err(|faults| {
+        faults.into_iter().map(|(at, fault)| wrong(&format!("identifiers[{at}]"), fault.to_string())).collect()
+    })
+}
+
+fn wrong(field: &str, description: impl Into<String>) -> Violation {
+    Violation { field: field.to_owned(), description: description.into(), reason: None }
+}
+
+/// Identifiers as the audit log names them.
+fn printed(identifiers: &BTreeSet<Identifier>) -> Vec<String> {
+    identifiers.iter().map(|own| format!("{}:{}", own.scheme, own.value)).collect()
+}

@@ -1,0 +1,144 @@
+//! Whether a new policy may be written: it can work, and what it confers is the caller's to give.
+
+use std::collections::BTreeSet;
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::permissions;
+use super::user::find_role;
+use super::write::Change;
+use super::{Reason, Violation};
+use crate::domain::handle::Handle;
+use crate::domain::ids::UserId;
+use crate::domain::message::Template;
+use crate::domain::policy::{Founding, OrganizationsPerUser, Policy, Team};
+use crate::domain::policy_rules::{Contradiction, Existing, contradictions};
+use crate::domain::setting::Setting;
+use crate::domain::snapshot::{Confers, Scope};
+use crate::mail;
+
+/// A policy, and what it is to become.
+pub(super) struct Rewrite<'a> {
+    pub(super) before: &'a Policy,
+    pub(super) after: &'a Policy,
+}
+
+impl Rewrite<'_> {
+    fn changes<T: PartialEq>(&self, setting: impl Fn(&Policy) -> &T) -> bool {
+        setting(self.before) != setting(self.after)
+    }
+}
+
+impl Change<'_> {
+    /// The setting with the name of the role that it refers to by id. A role that is not there stays as given.
+    pub(super) fn resolved(&self, setting: &Setting) -> Setting {
+        match setting {
+            Setting::FoundingRole(Some(given)) => {
+                let role = find_role(self.catalogue(), &Handle::parse(given));
+                let name = role.and_then(|id| self.catalogue().role(id)).map(|role| role.name.clone());
+                Setting::FoundingRole(Some(name.unwrap_or_else(|| given.clone())))
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Requires that what the policy confers from now on is the caller's to give.
+    ///
+    /// # Errors
+    /// NOT_CONTAINED and ROLE_RESTRICTED for the founding role; ACTOR_WOULD_GAIN for deeper teams, if the caller has one.
+    pub(super) async fn require_may_confer(&self, rewrite: &Rewrite<'_>) -> Result<()> {
+        let Rewrite { before, after } = rewrite;
+        let mut guard = self.guard().await?;
+        let actor = guard.actor.principal().clone();
+        let founds = rewrite.changes(|policy| &policy.founding) || rewrite.changes(|policy| &policy.founding_role);
+        if let Some(role) = after.founding_role.as_deref().filter(|_| founds && after.founding != Founding::Nobody)
+            && let Some(role) = self.catalogue().role_named(role).map(|role| role.id)
+        {
+            if self.catalogue().role_is_restricted(role)
+                && !guard.allows(permissions::ASSIGN_RESTRICTED, None, None).await?
+            {
+                return Err(Error::refused(Reason::RoleRestricted, "the founding role is restricted"));
+            }
+            guard.require_contained(&Confers::Role(role), Scope::Realm, false, None, actor.id).await?;
+        }
+        let deepens = before.team == Team::Direct && after.team == Team::Chain;
+        if deepens && actor.is_user() && !guard.allows(permissions::ESCALATE, None, None).await? {
+            let team = self.rows().direct_reports(UserId(actor.id.0)).await?;
+            if !team.is_empty() {
+                return Err(Error::refused(Reason::ActorWouldGain, "the caller's own team would grow"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Requires that the policy can work in this realm.
+    ///
+    /// # Errors
+    /// POLICY_IMPOSSIBLE, naming every contradiction by its setting.
+    pub(super) async fn require_possible(&self, rewrite: &Rewrite<'_>) -> Result<()> {
+        let existing = self.existing(rewrite).await?;
+        let found = contradictions(rewrite.after, self.catalogue(), &existing);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let named = |contradiction: &Contradiction| (contradiction.setting().to_owned(), contradiction.to_string());
+        Err(Error::refused_for_each(Reason::PolicyImpossible, found.iter().map(named).collect()))
+    }
+
+    /// What is there that the rewritten settings could contradict.
+    async fn existing(&self, rewrite: &Rewrite<'_>) -> Result<Existing> {
+        let Rewrite { before, after } = rewrite;
+        let rows = self.rows();
+        let mut existing = Existing::default();
+        if rewrite.changes(|policy| &policy.kinds) {
+            existing.kinds = rows.kinds_in_use().await?;
+            let was = |name: &str| before.kind(name).is_some_and(|kind| kind.exclusive);
+            for kind in after.kinds.iter().filter(|kind| kind.exclusive && !was(&kind.name)) {
+                if rows.is_mixed(&kind.name).await? {
+                    existing.mixed_kinds.insert(kind.name.clone());
+                }
+            }
+        }
+        if rewrite.changes(|policy| &policy.code_schemes) {
+            existing.schemes = rows.schemes_in_use().await?;
+            let was = |name: &str| before.scheme(name).is_some_and(|scheme| scheme.unique);
+            for scheme in after.code_schemes.iter().filter(|scheme| scheme.unique && !was(&scheme.name)) {
+                if rows.is_shared(&scheme.name).await? {
+                    existing.shared_schemes.insert(scheme.name.clone());
+                }
+            }
+        }
+        if rewrite.changes(|policy| &policy.organizations_per_user) {
+            let one = after.organizations_per_user == OrganizationsPerUser::One;
+            existing.somebody_in_two = one && rows.somebody_in_two().await?;
+        }
+        Ok(existing)
+    }
+}
+
+/// Requires that every mail of the settings is one that goes out, and that its own words can be filled.
+///
+/// # Errors
+/// INVALID_FIELDS, each mail that is wrong by its name.
+pub(super) fn require_sound_mails(settings: &[Setting]) -> Result<()> {
+    let mut violations = vec![];
+    let mails = settings.iter().filter_map(|setting| match setting {
+        Setting::Mails(mails) => Some(mails),
+        _ => None,
+    });
+    for (name, words) in mails.flatten() {
+        let fault = match Template::parse(name) {
+            Some(template) => mail::check(template, words).err().map(|fault| fault.to_string()),
+            None => {
+                let names: BTreeSet<_> = Template::ALL.iter().map(|template| template.name()).collect();
+                Some(format!("is no mail; there are {}", names.into_iter().collect::<Vec<_>>().join(", ")))
+            }
+        };
+        violations.extend(fault.map(|description| Violation {
+            field: format!("policy.mails[{name:?}]"),
+            description,
+            reason: None,
+        }));
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}

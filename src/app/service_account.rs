@@ -1,0 +1,243 @@
+//! Service accounts and the keys that they sign in with.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::permissions;
+use super::write::{Change, Done, taken};
+use super::{App, Ctx, Name, Reason};
+use crate::cache::Subject;
+use crate::crypto::api_key::ApiKey as Secret;
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{ApiKeyId, PrincipalId, ServiceAccountId};
+use crate::domain::service_account::{ApiKey, LIVE_KEYS_MAX, ServiceAccount};
+use crate::domain::snapshot::{Confers, Entry};
+use crate::domain::time::Timestamp;
+use crate::store::{self, Constraint};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateServiceAccount {
+    pub name: String,
+    pub title: String,
+    /// Absent = of the realm.
+    pub organization: Option<Handle>,
+    pub spiffe_id: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateApiKey {
+    pub service_account: Handle,
+    pub title: String,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A service account with the slug of its organization.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServiceAccountView {
+    pub account: ServiceAccount,
+    pub slug: Option<String>,
+}
+
+/// An API key with the names of what it refers to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApiKeyView {
+    pub key: ApiKey,
+    pub account: Name,
+    /// Absent where no principal of the realm made it.
+    pub created_by: Option<Name>,
+}
+
+/// A new key with its secret, which is in no repeated answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreatedApiKey {
+    pub view: ApiKeyView,
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+}
+
+impl App {
+    /// Makes a service account, which may do nothing yet.
+    ///
+    /// # Errors
+    /// NOT_FOUND for the organization, a nearest miss, ALREADY_EXISTS.
+    pub async fn create_service_account(
+        &self,
+        ctx: &Ctx,
+        cmd: &CreateServiceAccount,
+    ) -> Result<Done<ServiceAccountView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let organization = match &cmd.organization {
+                Some(handle) => {
+                    Some(change.organization_to_act_on(handle, permissions::MANAGE_SERVICE_ACCOUNTS).await?)
+                }
+                None => {
+                    change.guard().await?.require(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await?;
+                    None
+                }
+            };
+            let account = ServiceAccount {
+                id: ServiceAccountId(self.clock.new_id()),
+                name: cmd.name.clone(),
+                title: cmd.title.clone(),
+                organization: organization.as_ref().map(|organization| organization.id),
+                spiffe_id: cmd.spiffe_id.clone(),
+                disabled_at: None,
+                created_at: ctx.now,
+                created_by: ctx.actor.id(),
+                version: 1,
+            };
+            inserted(change.rows().insert_service_account(&account).await, &account)?;
+            change.record(Event::ServiceAccountCreated {
+                account: account.id,
+                name: account.name.clone(),
+                organization: account.organization,
+            });
+            Ok(ServiceAccountView { account, slug: organization.map(|organization| organization.slug) })
+        })
+        .await
+    }
+
+    /// Makes an API key. Whoever has it is the account, so that making it is checked as conferring what the account
+    /// holds, also for the account itself.
+    ///
+    /// # Errors
+    /// INVALID_FIELDS, NOT_FOUND, a nearest miss, NOT_CONTAINED, ROLE_RESTRICTED, REACHES_UP, DISABLED, LIMIT_REACHED.
+    pub async fn create_api_key(&self, ctx: &Ctx, cmd: &CreateApiKey) -> Result<Done<CreatedApiKey>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            if cmd.expires_at.is_some_and(|at| at <= ctx.now) {
+                return Err(Error::field("expire_time", "is not later than now"));
+            }
+            let rows = change.rows();
+            let account = match &cmd.service_account {
+                Handle::Id(id) => rows.service_account(ServiceAccountId(*id)).await?,
+                Handle::Natural(name) => rows.service_account_named(name).await?,
+            };
+            let (account, subject) = change.managed(account, "service_account").await?;
+            change.require_may_mint(&subject).await?;
+            change.require_room_for_key(&account).await?;
+            let (key, secret) = change.mint(&account, &cmd.title, cmd.expires_at).await?;
+            Ok(CreatedApiKey { view: change.api_key_view(key, &account).await?, secret: Some(secret) })
+        })
+        .await
+    }
+
+    /// Revokes an API key, at once.
+    ///
+    /// # Errors
+    /// NOT_FOUND, a nearest miss, REACHES_UP.
+    pub async fn revoke_api_key(&self, ctx: &Ctx, key: ApiKeyId) -> Result<Done<ApiKeyView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let found = change.rows().api_key(key).await?;
+            let mut key = found.ok_or_else(|| Error::not_found("api_key"))?;
+            let account = change.rows().service_account(key.service_account).await?;
+            let (account, subject) = change.managed(account, "api_key").await?;
+            change.guard().await?.require_not_reaching_up(subject.principal(), None).await?;
+            if key.revoked_at.is_none() {
+                key.revoked_at = Some(ctx.now);
+                change.rows().revoke_api_key(key.id, ctx.now).await?;
+                change.record(Event::ApiKeyRevoked {
+                    key: key.id,
+                    account: account.id,
+                    organization: account.organization,
+                    hash: key.secret_hash,
+                });
+            }
+            change.api_key_view(key, &account).await
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    /// The account, once the caller manages it: in its organization, or realm-wide. Who manages it not can't read it
+    /// either, unless it is the caller itself.
+    async fn managed(&self, account: Option<ServiceAccount>, field: &str) -> Result<(ServiceAccount, Subject)> {
+        let account = account.ok_or_else(|| Error::not_found(field))?;
+        let subject = self.principal(account.id.into()).await?.ok_or_else(|| Error::not_found(field))?;
+        let mut guard = self.guard().await?;
+        let manages = guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, account.organization, None).await?;
+        if !manages && guard.actor.principal().id != account.id.into() {
+            return Err(Error::not_found(field));
+        }
+        guard.require(permissions::MANAGE_SERVICE_ACCOUNTS, account.organization, None).await?;
+        Ok((account, subject))
+    }
+
+    /// Requires that the caller could give everything that the account holds, now or later.
+    async fn require_may_mint(&self, account: &Subject) -> Result<()> {
+        let mut guard = self.guard().await?;
+        let principal = account.principal();
+        let lasts = |entry: &&Entry| entry.window.expires_at().is_none_or(|until| self.ctx.now < until);
+        for entry in principal.entries.iter().filter(lasts) {
+            let Entry { confers, scope, resource, .. } = entry;
+            match confers {
+                Confers::Role(role) => self.require_may_give(principal, *role, *scope, resource.is_some()).await?,
+                Confers::Grant { .. } => {
+                    guard.require_contained(confers, *scope, resource.is_some(), None, principal.id).await?;
+                }
+            }
+        }
+        guard.require_not_reaching_up(principal, None).await
+    }
+
+    async fn require_room_for_key(&self, account: &ServiceAccount) -> Result<()> {
+        if account.disabled_at.is_some() {
+            return Err(Error::refused(Reason::Disabled, "the service account is disabled"));
+        }
+        if self.rows().live_api_keys(account.id, self.ctx.now).await? >= LIVE_KEYS_MAX {
+            let message = format!("the account has {LIVE_KEYS_MAX} live keys, which is the most");
+            let facts = vec![("limit", LIVE_KEYS_MAX.to_string())];
+            return Err(Error::refused_with(Reason::LimitReached, message, facts));
+        }
+        Ok(())
+    }
+
+    /// Makes a key of the account. Whether that may be is asked before.
+    pub(super) async fn mint(
+        &mut self,
+        account: &ServiceAccount,
+        title: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(ApiKey, Secret)> {
+        let secret = Secret::generate();
+        let key = ApiKey {
+            id: ApiKeyId(self.app.clock.new_id()),
+            service_account: account.id,
+            secret_hash: secret.hash(),
+            title: title.to_owned(),
+            created_at: self.ctx.now,
+            created_by: self.ctx.actor.id(),
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        self.rows().insert_api_key(&key).await?;
+        self.record(Event::ApiKeyCreated {
+            key: key.id,
+            account: account.id,
+            organization: account.organization,
+            hash: key.secret_hash,
+        });
+        Ok((key, secret))
+    }
+
+    async fn api_key_view(&self, key: ApiKey, account: &ServiceAccount) -> Result<ApiKeyView> {
+        let maker: Vec<PrincipalId> = key.created_by.into_iter().collect();
+        let made_by = self.rows().names(&maker).await?.into_iter().next();
+        let created_by = made_by.map(|(_, person, handle)| Name { person, handle });
+        Ok(ApiKeyView { key, account: Name { person: false, handle: account.name.clone() }, created_by })
+    }
+}
+
+/// Names what is taken of a new account.
+fn inserted(result: store::Result<()>, account: &ServiceAccount) -> Result<()> {
+    match result {
+        Err(store::Error::Conflict(Constraint::SpiffeId)) => {
+            let spiffe_id = account.spiffe_id.as_deref().unwrap_or_default();
+            taken(result, Constraint::SpiffeId, "spiffe_id", spiffe_id)
+        }
+        other => taken(other, Constraint::ServiceAccountName, "name", &account.name),
+    }
+}

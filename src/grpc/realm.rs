@@ -1,0 +1,104 @@
+//! `RealmService`.
+
+use tonic::{Request, Response, Status};
+
+use super::api::{Api, Called};
+use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty};
+use super::mask::Mask;
+use super::pb::{self, realm_service_server::RealmService};
+use super::policy;
+use crate::app::{CreateRealm, Error, UpdateRealm};
+use crate::domain::realm::{PLATFORM_REALM, Realm};
+
+#[tonic::async_trait]
+impl RealmService for Api {
+    async fn create_realm(
+        &self,
+        request: Request<pb::CreateRealmRequest>,
+    ) -> Result<Response<pb::CreateRealmResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::CreateRealmRequest { name, title, request_id: _ } = request;
+        let name = fields.slug("name", &name);
+        if name == PLATFORM_REALM {
+            fields.wrong("name", format!("is {name:?}, which is the service's own"));
+        }
+        let title = fields.text("title", &title, 0..=TITLE_CHARS_MAX);
+        let title = none_if_empty(title).unwrap_or_else(|| name.clone());
+        let command = called.parsed(fields.finish(CreateRealm { name, title }))?;
+        let done = called.answer(self.app.create_realm(&called.ctx, &command).await)?;
+        let consistency_token = self.token_at(done.value.id, done.value.position);
+        Ok(Response::new(pb::CreateRealmResponse { realm: Some(realm(done.value)), consistency_token }))
+    }
+
+    async fn update_realm(
+        &self,
+        request: Request<pb::UpdateRealmRequest>,
+    ) -> Result<Response<pb::UpdateRealmResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(update(fields, request))?;
+        let done = called.answer(self.app.update_realm(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::UpdateRealmResponse { realm: Some(realm(done.value)), consistency_token }))
+    }
+}
+
+fn update(mut fields: Fields, request: pb::UpdateRealmRequest) -> Result<UpdateRealm, Error> {
+    let pb::UpdateRealmRequest { realm, title, state, policy, update_mask, etag, request_id: _ } = request;
+    let known = |path: &str| path == "title" || path == "state" || policy::is_path(path);
+    let mask = Mask::read(&mut fields, update_mask, known);
+    let title = mask.asks("title", !title.is_empty()).then(|| fields.text("title", &title, 1..=TITLE_CHARS_MAX));
+    let suspended = match mask.asks("state", state != 0) {
+        true => suspended(&mut fields, state),
+        false => None,
+    };
+    let command = UpdateRealm {
+        realm: none_if_empty(fields.text("realm", &realm, 0..=63)),
+        title,
+        suspended,
+        settings: policy::settings(&mut fields, &mask, policy.unwrap_or_default()),
+        etag: none_if_empty(etag),
+    };
+    fields.finish(command)
+}
+
+fn suspended(fields: &mut Fields, state: i32) -> Option<bool> {
+    match pb::RealmState::try_from(state) {
+        Ok(pb::RealmState::Active) => Some(false),
+        Ok(pb::RealmState::Suspended) => Some(true),
+        Ok(pb::RealmState::Unspecified) | Err(_) => {
+            fields.wrong("state", format!("is {state}, REALM_STATE_ACTIVE or REALM_STATE_SUSPENDED is allowed"));
+            None
+        }
+    }
+}
+
+/// A realm on the wire.
+fn realm(realm: Realm) -> pb::Realm {
+    let etag = realm.etag();
+    let Realm {
+        id,
+        name,
+        title,
+        platform: _,
+        suspended,
+        policy,
+        position: _,
+        catalogue_revision: _,
+        version: _,
+        created_at,
+    } = realm;
+    let state = if suspended { pb::RealmState::Suspended } else { pb::RealmState::Active };
+    pb::Realm {
+        id: id.to_string(),
+        name,
+        title,
+        state: state.into(),
+        policy: Some(policy::policy(policy)),
+        create_time: Some(instant(created_at)),
+        etag,
+    }
+}

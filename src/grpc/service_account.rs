@@ -1,0 +1,122 @@
+//! `ServiceAccountService`.
+
+use tonic::{Request, Response, Status};
+
+use super::api::{Api, Called};
+use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty, principal};
+use super::pb::{self, service_account_service_server::ServiceAccountService};
+use crate::app::{ApiKeyView, CreateApiKey, CreateServiceAccount, CreatedApiKey, ServiceAccountView};
+use crate::domain::service_account::{ApiKey, ServiceAccount, is_spiffe_id};
+
+#[tonic::async_trait]
+impl ServiceAccountService for Api {
+    async fn create_service_account(
+        &self,
+        request: Request<pb::CreateServiceAccountRequest>,
+    ) -> Result<Response<pb::CreateServiceAccountResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::CreateServiceAccountRequest { name, title, organization, spiffe_id, request_id: _ } = request;
+        let name = fields.slug("name", &name);
+        let title = fields.text("title", &title, 0..=TITLE_CHARS_MAX);
+        if !spiffe_id.is_empty() && !is_spiffe_id(&spiffe_id) {
+            let form = "spiffe://TRUST-DOMAIN/PATH, at most 2048 bytes";
+            fields.wrong("spiffe_id", format!("is {spiffe_id:?}, allowed is {form}"));
+        }
+        let command = CreateServiceAccount {
+            title: none_if_empty(title).unwrap_or_else(|| name.clone()),
+            name,
+            organization: fields.optional_handle("organization", &organization),
+            spiffe_id: none_if_empty(spiffe_id),
+        };
+        let command = called.parsed(fields.finish(command))?;
+        let done = called.answer(self.app.create_service_account(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let service_account = Some(service_account(done.value));
+        Ok(Response::new(pb::CreateServiceAccountResponse { service_account, consistency_token }))
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<pb::CreateApiKeyRequest>,
+    ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::CreateApiKeyRequest { service_account, title, expire_time, request_id: _ } = request;
+        let command = CreateApiKey {
+            service_account: fields.handle("service_account", &service_account),
+            title: fields.text("title", &title, 0..=TITLE_CHARS_MAX),
+            expires_at: fields.instant("expire_time", expire_time.as_ref()),
+        };
+        let command = called.parsed(fields.finish(command))?;
+        let done = called.answer(self.app.create_api_key(&called.ctx, &command).await)?;
+        let (consistency_token, secret_already_delivered) = (self.token(&done), done.replayed);
+        let CreatedApiKey { view, secret } = done.value;
+        Ok(Response::new(pb::CreateApiKeyResponse {
+            api_key: Some(api_key(view)),
+            secret: secret.map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+            secret_already_delivered,
+            consistency_token,
+        }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<pb::RevokeApiKeyRequest>,
+    ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::RevokeApiKeyRequest { api_key: key, request_id: _ } = request;
+        let key = fields.id("api_key", &key).into();
+        let key = called.parsed(fields.finish(key))?;
+        let done = called.answer(self.app.revoke_api_key(&called.ctx, key).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::RevokeApiKeyResponse { api_key: Some(api_key(done.value)), consistency_token }))
+    }
+}
+
+/// A service account on the wire.
+fn service_account(ServiceAccountView { account, slug }: ServiceAccountView) -> pb::ServiceAccount {
+    let etag = account.etag();
+    let ServiceAccount { id, name, title, organization, spiffe_id, disabled_at, created_at, created_by: _, version: _ } =
+        account;
+    let slug = slug.unwrap_or_default();
+    pb::ServiceAccount {
+        id: id.to_string(),
+        name,
+        title,
+        organization: organization.map(|id| pb::OrganizationRef { id: id.to_string(), slug }),
+        spiffe_id: spiffe_id.unwrap_or_default(),
+        disable_time: disabled_at.map(instant),
+        create_time: Some(instant(created_at)),
+        etag,
+    }
+}
+
+/// An API key on the wire, which never has its secret.
+fn api_key(ApiKeyView { key, account, created_by: maker }: ApiKeyView) -> pb::ApiKey {
+    let ApiKey {
+        id,
+        service_account,
+        secret_hash: _,
+        title,
+        created_at,
+        created_by,
+        expires_at,
+        revoked_at,
+        last_used_at,
+    } = key;
+    pb::ApiKey {
+        id: id.to_string(),
+        service_account: Some(principal(service_account.into(), Some(&account))),
+        title,
+        expire_time: expires_at.map(instant),
+        revoke_time: revoked_at.map(instant),
+        last_use_time: last_used_at.map(instant),
+        created_by: created_by.map(|id| principal(id, maker.as_ref())),
+        create_time: Some(instant(created_at)),
+    }
+}

@@ -1,0 +1,118 @@
+//! The first start, and the way back. Security class 20: nobody takes over a server by arming it again.
+
+use std::time::Duration;
+
+use countersign::app::clock::Clock;
+use countersign::app::{App, OPERATOR, Parts, Rates};
+use countersign::cache::Options;
+use countersign::crypto::hash_pool::Limits;
+use countersign::crypto::password::Hasher;
+use countersign::crypto::root_key::{RootKey, RootKeys};
+use countersign::domain::ids::{ApiKeyId, RealmId};
+use countersign::domain::realm::{DEFAULT_REALM, PLATFORM_REALM};
+use countersign::store::{AuditFilter, Location, Lock, Store};
+use tempfile::TempDir;
+
+async fn app(home: &TempDir, root_key: u8) -> App {
+    let store = Store::open(Location::Sqlite(&home.path().join("record.db")), 2).await.unwrap();
+    store.migrate().await.unwrap();
+    let keys = RootKeys::new(&RootKey::from_bytes([root_key; 32]), None);
+    let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
+    let rates = Rates { per_source: None, per_mailbox: None };
+    let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
+    App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates })
+}
+
+async fn realm(app: &App, name: &str) -> RealmId {
+    app.store().realm_named(name).await.unwrap().unwrap().id
+}
+
+async fn events(app: &App, realm: RealmId) -> Vec<(String, String)> {
+    let lines = app.store().rows(realm).list_audit(&AuditFilter::default(), 100).await.unwrap();
+    let told = |line: &countersign::domain::audit::AuditLine| {
+        (line.action.clone(), line.details["event"].as_str().unwrap_or_default().to_owned())
+    };
+    lines.iter().map(|event| told(&event.line)).collect()
+}
+
+#[tokio::test]
+async fn the_first_start_gives_one_key_to_one_process() {
+    let home = tempfile::tempdir().unwrap();
+    let (one, two) = (app(&home, 7).await, app(&home, 7).await);
+    let (first, second) = tokio::join!(one.begin(), two.begin());
+    let keys: Vec<_> = [first.unwrap(), second.unwrap()].into_iter().flatten().collect();
+    assert_eq!(keys.len(), 1);
+    let caller = two.authenticate(keys[0].expose()).await.unwrap();
+    assert!(caller.platform);
+    assert!(one.begin().await.unwrap().is_none(), "a later start");
+    let default = realm(&one, DEFAULT_REALM).await;
+    assert_eq!(one.store().rows(default).signing_keys().await.unwrap().len(), 1);
+    assert_eq!(
+        one.store()
+            .tail(&[(default, one.store().realm(default).await.unwrap().unwrap().position.revision)])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_first_start_that_dies_leaves_nothing_and_the_next_one_begins() {
+    let home = tempfile::tempdir().unwrap();
+    let app = app(&home, 7).await;
+    let held = countersign::app::failpoint::hold("begin.before_commit");
+    tokio::select! {
+        begun = app.begin() => panic!("began past the failpoint: {begun:?}"),
+        () = tokio::time::sleep(Duration::from_millis(300)) => {}
+    }
+    drop(held);
+    assert!(app.store().realm_named(PLATFORM_REALM).await.unwrap().is_none());
+    assert!(app.begin().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_first_key_is_not_made_again_when_it_is_revoked() {
+    let home = tempfile::tempdir().unwrap();
+    let app = app(&home, 7).await;
+    let key = app.begin().await.unwrap().unwrap();
+    let platform = realm(&app, PLATFORM_REALM).await;
+    let lines = app.store().rows(platform).list_audit(&AuditFilter::default(), 9).await.unwrap();
+    let made: ApiKeyId =
+        lines.iter().find_map(|it| serde_json::from_value(it.line.details["api_key"].clone()).ok()).unwrap();
+    let tx = app.store().begin(platform, Lock::Nothing).await.unwrap();
+    tx.rows().revoke_api_key(made, app.clock().now()).await.unwrap();
+    tx.commit(vec![], countersign::crypto::random_mark(), app.clock().now()).await.unwrap();
+    assert!(app.authenticate(key.expose()).await.is_err());
+    assert!(app.begin().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn another_root_key_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    app(&home, 7).await.begin().await.unwrap();
+    let stranger = app(&home, 8).await;
+    let error = stranger.begin().await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("root key"), "{cause}");
+    assert!(stranger.recover_key(OPERATOR).await.is_err());
+}
+
+#[tokio::test]
+async fn a_recovered_key_is_a_platform_account_s_and_is_audited() {
+    let home = tempfile::tempdir().unwrap();
+    let app = app(&home, 7).await;
+    assert!(app.recover_key(OPERATOR).await.is_err(), "nothing was begun");
+    app.begin().await.unwrap();
+    for name in [OPERATOR, "night-shift"] {
+        let key = app.recover_key(name).await.unwrap();
+        assert!(app.authenticate(key.expose()).await.unwrap().platform);
+    }
+    let told = events(&app, realm(&app, PLATFORM_REALM).await).await;
+    let recovered: Vec<_> =
+        told.iter().filter(|(action, _)| action == "RecoverKey").map(|(_, event)| event.as_str()).collect();
+    assert_eq!(recovered, ["api_key.created", "service_account.created", "api_key.created"]);
+    let begun: Vec<_> =
+        told.iter().filter(|(action, _)| action == "FirstStart").map(|(_, event)| event.as_str()).collect();
+    assert_eq!(begun, ["api_key.created", "service_account.created"]);
+}
