@@ -218,15 +218,6 @@ where
         })
     }
 
-    /// Whether the actor holds a covering pattern at ALL in the scope.
-    pub(crate) async fn holds_at_all(&mut self, pattern: &Pattern, scope: Scope) -> Result<bool> {
-        if let Some(organization) = scope.organization() {
-            self.basket.organization(self.facts, organization).await?;
-        }
-        let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
-        Ok(holds_pattern(&world, pattern, Reach::All.into(), scope, self.now))
-    }
-
     /// Whether a role that the actor holds in the scope, conferring, says that it may give this one away.
     pub(crate) async fn may_assign(&mut self, role: RoleId, scope: Scope) -> Result<bool> {
         if let Some(organization) = scope.organization() {
