@@ -13,7 +13,7 @@ use crate::domain::containment::{Conferral, contained, holds_pattern, may_assign
 use crate::domain::decision::{Question, in_team};
 use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
-use crate::domain::permission::{Pattern, Reach};
+use crate::domain::permission::Reach;
 use crate::domain::policy::ApprovalBy;
 use crate::domain::registration::is_hidden;
 use crate::domain::snapshot::{Confers, MembershipState, Principal, PrincipalKind, Scope};

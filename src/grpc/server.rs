@@ -78,6 +78,8 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // What errors carry, so that an operator's tool can print it.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         router = router
             .add_service(describe().build_v1()?.max_decoding_message_size(MESSAGE_BYTES_MAX))

@@ -194,6 +194,7 @@ fn a_realm_has_its_own_subject_to_the_letter() {
         organization: company(),
         verify: CodeId(Uuid::from_u128(4)),
         approval_required: true,
+        again: false,
     };
     let received = received.mails().remove(1);
     let (head, text, _) = read(&received, &realm([]));
@@ -252,6 +253,7 @@ fn every_event_fills_its_mail() {
             organization: None,
             verify: CodeId(Uuid::from_u128(4)),
             approval_required: true,
+            again: false,
         },
         Event::AddressTaken { owner: None, email: "ann@example.com".into() },
         Event::ApprovalAwaited { person: person(""), organization: None, approvers: vec![person("")] },

@@ -7,3 +7,4 @@ mod begin;
 mod decisions;
 mod relay;
 mod support;
+mod tour;

@@ -1,3 +1,4 @@
+use crate::domain::snapshot::Resource;
 use uuid::Uuid;
 
 use super::*;
@@ -187,7 +188,7 @@ fn an_organization_is_founded_once_by_a_listed_contact() {
         Policy { founding: Founding::ListedContact, founding_role: Some("administrator".into()), ..Policy::default() };
     let contact = |resource: Option<&str>| Contact {
         topic: "contracts".into(),
-        resource: resource.map(str::to_owned),
+        resource: resource.map(|id| Resource { kind: "contract".into(), id: id.into() }),
         addresses: vec!["Ann@corp.example".into()],
     };
     let listed = Organization { contacts: vec![contact(None)], ..company() };

@@ -1,6 +1,6 @@
 //! The command itself as a process of its own, to be killed and started again.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -15,6 +15,7 @@ use super::{Reachable, Throwaway};
 
 /// A running `countersign serve`. Killed when it goes.
 pub(crate) struct Binary {
+    address: SocketAddr,
     front: Front,
     child: Child,
 }
@@ -33,10 +34,15 @@ impl Binary {
         }
         let child = command.spawn().unwrap();
         let ready = tokio::time::timeout(PATIENCE, ready(format!("http://{address}")));
-        let mut binary = Self { front: Front::new(address, String::new()), child };
+        let mut binary = Self { address, front: Front::new(address, String::new()), child };
         assert!(ready.await.is_ok(), "the server is not ready: {:?}", binary.child.try_wait());
         binary.front = Front::new(address, operator_key(home).await);
         binary
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Ends it as an outage would: SIGKILL.
