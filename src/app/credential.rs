@@ -103,7 +103,7 @@ impl App {
 }
 
 fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: Timestamp) -> Option<AccessClaims> {
-    let key = |kid| keys.keys.iter().find(|key| key.signing.kid() == kid).map(|key| key.verifying.clone());
+    let key = |kid| keys.keys.iter().find(|key| key.signing.kid() == kid).map(|key| key.verifying);
     let iss = issuer(catalogue);
     let expectations = Expectations { iss: &iss, aud: &catalogue.policy.audience, realm: catalogue.realm, now };
     access_token::verify(token, key, &expectations).ok()

@@ -5,22 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
-use super::facts::{Facts, MANAGERS_MAX};
+use super::facts::Facts;
 use super::guard::{Guard, Through, not_on_oneself, permissions};
 use super::read::again;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::cache::{Freshness, Subject};
-use crate::crypto::page_token;
-use crate::domain::account::{Hold, HoldCause, Status, User};
+use crate::domain::account::{Hold, HoldCause, User};
 use crate::domain::email::identity;
 use crate::domain::event::{Event, Person};
 use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::organization::Member;
-use crate::domain::policy::Team;
 use crate::domain::snapshot::MembershipState;
-use crate::store::{ReadRows, Rows, UserFilter};
+use crate::store::{ReadRows, Rows};
 
 /// A user as a caller may see it: with the names of what it refers to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -37,38 +35,6 @@ pub struct Name {
     pub handle: String,
 }
 
-/// A page of a list.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    /// Empty at the end.
-    pub next: String,
-}
-
-/// What to list, and how much of it at once.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Paging {
-    pub size: u64,
-    pub token: String,
-    /// What the token is bound to: everything in the request but the page's own fields.
-    pub query: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListUsers {
-    /// Part of the address, or the whole of it.
-    pub email: String,
-    /// Part of the name.
-    pub display_name: String,
-    pub status: Option<Status>,
-    pub organization: Option<Handle>,
-    pub role: Option<Handle>,
-    pub manager: Option<Handle>,
-    pub held: bool,
-    pub unverified: bool,
-    pub page: Paging,
-}
-
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SuspendUser {
     pub user: Handle,
@@ -80,14 +46,6 @@ pub struct SuspendUser {
 pub struct ReinstateUser {
     pub user: Handle,
     pub note: Option<String>,
-    pub etag: Option<String>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SetManager {
-    pub user: Handle,
-    /// `None` = nobody from now on.
-    pub manager: Option<Handle>,
     pub etag: Option<String>,
 }
 
@@ -157,129 +115,6 @@ impl App {
             change.user_view(user).await
         })
         .await
-    }
-
-    /// Sets or clears a user's manager.
-    ///
-    /// # Errors
-    /// As [`App::suspend_user`]; the caller has to reach the old and the new manager too. MANAGER_CYCLE,
-    /// MANAGER_CHAIN_TOO_DEEP, ACTOR_WOULD_GAIN.
-    pub async fn set_manager(&self, ctx: &Ctx, cmd: &SetManager) -> Result<Done<UserView>> {
-        self.write(ctx, async |change: &mut Change<'_>| {
-            let mut user = change.user_to_act_on(&cmd.user, permissions::SET_MANAGER, cmd.etag.as_deref()).await?;
-            let after = match &cmd.manager {
-                Some(handle) => Some(change.readable_user(handle, "manager").await?.id),
-                None => None,
-            };
-            if user.manager != after {
-                change.require_reach_over_managers(&user, after).await?;
-                change.require_no_manager_cycle(user.id, after).await?;
-                let before = std::mem::replace(&mut user.manager, after);
-                change.save_user(&mut user).await?;
-                change.record(Event::ManagerSet { user: user.id, before, after });
-            }
-            change.user_view(user).await
-        })
-        .await
-    }
-
-    /// A page of the users that the caller may read, by id.
-    ///
-    /// # Errors
-    /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization, role or manager that the caller can't read.
-    pub async fn list_users(&self, ctx: &Ctx, cmd: &ListUsers) -> Result<Page<UserView>> {
-        again(|| self.list_users_once(ctx, cmd)).await
-    }
-
-    async fn list_users_once(&self, ctx: &Ctx, cmd: &ListUsers) -> Result<Page<UserView>> {
-        let view = self.view(ctx, Freshness::Latest).await?;
-        let mut guard = self.guard(ctx, &view).await?;
-        let rows = self.store.rows(ctx.realm);
-        let after = self.cursor(ctx, &cmd.page)?;
-        let mut filter = UserFilter { after, status: cmd.status, ..UserFilter::default() };
-        filter.held = cmd.held.then_some(true);
-        filter.unverified = cmd.unverified.then_some(true);
-        filter.email = Some(cmd.email.clone()).filter(|text| !text.is_empty());
-        filter.name = Some(cmd.display_name.clone()).filter(|text| !text.is_empty());
-        filter.organization = match &cmd.organization {
-            Some(handle) => Some(self.readable_organization(&mut guard, handle).await?),
-            None => None,
-        };
-        filter.role = match &cmd.role {
-            Some(handle) => Some(find_role(view.catalogue(), handle).ok_or_else(|| Error::not_found("role"))?),
-            None => None,
-        };
-        filter.manager = match &cmd.manager {
-            Some(handle) => Some(self.readable_person(rows, &mut guard, handle, "manager").await?.id),
-            None => None,
-        };
-        let reading = [permissions::READ_USERS, permissions::APPROVE];
-        narrow_to_reach(rows, &mut guard, &reading, &mut filter).await?;
-        self.page_of_users(ctx, rows, &mut guard, filter, &cmd.page).await
-    }
-
-    /// Reads on until the page is full: who is in the filter but out of the caller's reach is passed over.
-    async fn page_of_users<F: Facts>(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        mut filter: UserFilter,
-        page: &Paging,
-    ) -> Result<Page<UserView>>
-    where
-        Error: From<F::Fault>,
-    {
-        let mut items = vec![];
-        loop {
-            let found = rows.list_users(&filter, page.size + 1).await?;
-            let more = found.len() as u64 > page.size;
-            for user in found.into_iter().take(usize::try_from(page.size).unwrap_or(usize::MAX)) {
-                let id = user.id;
-                filter.after = Some(id);
-                let subject = guard.facts.principal(id.into()).await?;
-                let readable = match &subject {
-                    Some(subject) => guard.reads_user(subject.principal()).await?,
-                    None => false,
-                };
-                if readable {
-                    items.push(user_view(rows, guard, user).await?);
-                }
-                if items.len() as u64 == page.size {
-                    let next = self.next_token(ctx, page, &id)?;
-                    let next = if more { next } else { String::new() };
-                    return Ok(Page { items, next });
-                }
-            }
-            if !more {
-                return Ok(Page { items, next: String::new() });
-            }
-        }
-    }
-
-    /// Where a list goes on.
-    pub(super) fn cursor<T: serde::de::DeserializeOwned>(&self, ctx: &Ctx, page: &Paging) -> Result<Option<T>> {
-        if page.token.is_empty() {
-            return Ok(None);
-        }
-        let binding =
-            page_token::Binding { realm: ctx.realm, caller: ctx.actor_id()?, rpc: ctx.rpc, query: &page.query };
-        let cursor = binding.open(&self.keys, &page.token);
-        cursor.map(Some).map_err(|_| {
-            let violation = super::Violation {
-                field: "page_token".to_owned(),
-                description: "was not made for this caller and this query".to_owned(),
-                reason: Some(Reason::PageTokenInvalid),
-            };
-            Error::Invalid(vec![violation])
-        })
-    }
-
-    /// The token of the next page.
-    pub(super) fn next_token<T: Serialize>(&self, ctx: &Ctx, page: &Paging, cursor: &T) -> Result<String> {
-        let binding =
-            page_token::Binding { realm: ctx.realm, caller: ctx.actor_id()?, rpc: ctx.rpc, query: &page.query };
-        binding.seal(&self.keys, cursor).map_err(Error::internal)
     }
 
     pub(super) async fn readable_person<F: Facts>(
@@ -374,38 +209,6 @@ impl Change<'_> {
         let active = memberships.iter().find(|member| member.state == MembershipState::Active);
         Ok(active.or(memberships.first()).map(|member| member.organization))
     }
-
-    async fn require_reach_over_managers(&self, user: &User, after: Option<UserId>) -> Result<()> {
-        let mut guard = self.guard().await?;
-        let me = guard.actor.principal().id;
-        if after.map(PrincipalId::from) == Some(me) && !guard.leads(user.id.into()).await? {
-            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
-        }
-        for manager in user.manager.iter().chain(&after).filter(|manager| PrincipalId::from(**manager) != me) {
-            if let Some(subject) = self.principal((*manager).into()).await? {
-                guard.require_over_account(permissions::SET_MANAGER, subject.principal()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn require_no_manager_cycle(&self, user: UserId, after: Option<UserId>) -> Result<()> {
-        let below = depth_below(self.rows(), user).await?;
-        let mut above = 0;
-        let mut next = after;
-        while let Some(manager) = next {
-            if manager == user {
-                return Err(Error::refused(Reason::ManagerCycle, "nobody leads somebody who leads them"));
-            }
-            above += 1;
-            if above + below > MANAGERS_MAX {
-                let message = format!("a chain of managers would be longer than {MANAGERS_MAX}");
-                return Err(Error::refused(Reason::ManagerChainTooDeep, message));
-            }
-            next = self.rows().user(manager).await?.and_then(|manager| manager.manager);
-        }
-        Ok(())
-    }
 }
 
 /// An account as mails and the audit log name it.
@@ -478,60 +281,4 @@ where
     let names = rows.names(&referred).await?;
     let names = names.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
     Ok(UserView { user, memberships, names })
-}
-
-/// Leaves only people whom the caller may reach by one of these permissions, as far as a query can say it; each is still
-/// decided by itself.
-pub(super) async fn narrow_to_reach<F: Facts>(
-    rows: ReadRows<'_>,
-    guard: &mut Guard<'_, F>,
-    by: &[&str],
-    filter: &mut UserFilter,
-) -> Result<()>
-where
-    Error: From<F::Fault>,
-{
-    for permission in by {
-        if guard.allows(permission, None, None).await? {
-            return Ok(());
-        }
-    }
-    let actor = guard.actor.principal().id;
-    let mut people = vec![UserId(actor.0)];
-    people.extend(team(rows, UserId(actor.0), guard.facts.catalogue().policy.team).await?);
-    let scopes = guard.actor.principal().entries.iter().filter_map(|entry| entry.scope.organization());
-    filter.within = Some(scopes.collect());
-    filter.people = Some(people);
-    Ok(())
-}
-
-/// Everybody in somebody's team.
-pub(super) async fn team(rows: ReadRows<'_>, leader: UserId, team: Team) -> Result<Vec<UserId>> {
-    let mut members = rows.direct_reports(leader).await?;
-    let mut asked = 0;
-    while team == Team::Chain && asked < members.len() {
-        let next = members[asked];
-        asked += 1;
-        for report in rows.direct_reports(next).await? {
-            if report != leader && !members.contains(&report) {
-                members.push(report);
-            }
-        }
-    }
-    Ok(members)
-}
-
-/// How many levels of people there are below somebody, themself counted.
-async fn depth_below<C: crate::store::Connection>(rows: Rows<'_, C>, user: UserId) -> Result<usize> {
-    let mut level = vec![user];
-    let mut depth = 0;
-    while !level.is_empty() && depth <= MANAGERS_MAX {
-        depth += 1;
-        let mut next = vec![];
-        for manager in level {
-            next.extend(rows.direct_reports(manager).await?);
-        }
-        level = next;
-    }
-    Ok(depth)
 }

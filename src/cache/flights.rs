@@ -13,7 +13,10 @@ use crate::domain::ids::Revision;
 /// The loads that are under way. A load belongs to the key *and* to the revision at which the key had last changed when
 /// it started: who comes after a later change does not join, because the load may have read what was before.
 #[derive(Debug)]
-pub(super) struct Flights<K, V: Clone>(Mutex<HashMap<(K, Revision), Shared<BoxFuture<'static, Answer<V>>>>>);
+pub(super) struct Flights<K, V: Clone>(Mutex<HashMap<(K, Revision), Flight<V>>>);
+
+/// A load, as everybody who waits for it holds it.
+type Flight<V> = Shared<BoxFuture<'static, Answer<V>>>;
 
 impl<K, V: Clone> Default for Flights<K, V> {
     fn default() -> Self {
@@ -45,9 +48,7 @@ where
     }
 }
 
-fn start<V: Clone + Send + Sync + 'static>(
-    load: impl Future<Output = Answer<V>> + Send + 'static,
-) -> Shared<BoxFuture<'static, Answer<V>>> {
+fn start<V: Clone + Send + Sync + 'static>(load: impl Future<Output = Answer<V>> + Send + 'static) -> Flight<V> {
     let task = tokio::spawn(tokio::time::timeout(LOAD_DEADLINE, load));
     async move {
         match task.await {

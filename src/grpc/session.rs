@@ -7,9 +7,9 @@ use super::convert::instant;
 use super::pb::{self, get_me_response::Principal, session_service_server::SessionService};
 use super::registration::failing;
 use super::user::shown;
+use crate::app::Jwk;
+use crate::app::Secret;
 use crate::app::{Me, SignIn, SignedIn, SigningKeys, Who};
-use crate::crypto::Secret;
-use crate::crypto::signing::Jwk;
 use crate::domain::service_account::ServiceAccount;
 
 /// RFC 6750: whoever bears the token is believed.

@@ -1,0 +1,96 @@
+//! Who leads whom: no cycles, no chain too long, and nobody who makes themself a leader of people they did not reach.
+
+use super::error::{Error, Result};
+use super::facts::{Facts, MANAGERS_MAX};
+use super::guard::permissions;
+use super::user::UserView;
+use super::write::{Change, Done};
+use super::{App, Ctx, Reason};
+use crate::domain::account::User;
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{PrincipalId, UserId};
+use crate::store::Rows;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetManager {
+    pub user: Handle,
+    /// `None` = nobody from now on.
+    pub manager: Option<Handle>,
+    pub etag: Option<String>,
+}
+
+impl App {
+    /// Sets or clears a user's manager.
+    ///
+    /// # Errors
+    /// As [`App::suspend_user`]; the caller has to reach the old and the new manager too. MANAGER_CYCLE,
+    /// MANAGER_CHAIN_TOO_DEEP, ACTOR_WOULD_GAIN.
+    pub async fn set_manager(&self, ctx: &Ctx, cmd: &SetManager) -> Result<Done<UserView>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let mut user = change.user_to_act_on(&cmd.user, permissions::SET_MANAGER, cmd.etag.as_deref()).await?;
+            let after = match &cmd.manager {
+                Some(handle) => Some(change.readable_user(handle, "manager").await?.id),
+                None => None,
+            };
+            if user.manager != after {
+                change.require_reach_over_managers(&user, after).await?;
+                change.require_no_manager_cycle(user.id, after).await?;
+                let before = std::mem::replace(&mut user.manager, after);
+                change.save_user(&mut user).await?;
+                change.record(Event::ManagerSet { user: user.id, before, after });
+            }
+            change.user_view(user).await
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    async fn require_reach_over_managers(&self, user: &User, after: Option<UserId>) -> Result<()> {
+        let mut guard = self.guard().await?;
+        let me = guard.actor.principal().id;
+        if after.map(PrincipalId::from) == Some(me) && !guard.leads(user.id.into()).await? {
+            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
+        }
+        for manager in user.manager.iter().chain(&after).filter(|manager| PrincipalId::from(**manager) != me) {
+            if let Some(subject) = self.principal((*manager).into()).await? {
+                guard.require_over_account(permissions::SET_MANAGER, subject.principal()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn require_no_manager_cycle(&self, user: UserId, after: Option<UserId>) -> Result<()> {
+        let below = depth_below(self.rows(), user).await?;
+        let mut above = 0;
+        let mut next = after;
+        while let Some(manager) = next {
+            if manager == user {
+                return Err(Error::refused(Reason::ManagerCycle, "nobody leads somebody who leads them"));
+            }
+            above += 1;
+            if above + below > MANAGERS_MAX {
+                let message = format!("a chain of managers would be longer than {MANAGERS_MAX}");
+                return Err(Error::refused(Reason::ManagerChainTooDeep, message));
+            }
+            next = self.rows().user(manager).await?.and_then(|manager| manager.manager);
+        }
+        Ok(())
+    }
+}
+
+/// How many levels of people there are below somebody, themself counted.
+async fn depth_below<C: crate::store::Connection>(rows: Rows<'_, C>, user: UserId) -> Result<usize> {
+    let mut level = vec![user];
+    let mut depth = 0;
+    while !level.is_empty() && depth <= MANAGERS_MAX {
+        depth += 1;
+        let mut next = vec![];
+        for manager in level {
+            next.extend(rows.direct_reports(manager).await?);
+        }
+        level = next;
+    }
+    Ok(depth)
+}
