@@ -46,7 +46,7 @@ pub struct EventView {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TargetView {
     pub id: Uuid,
-    /// `user`, `service_account`, `organization` or `role`; empty for what is gone and for other things.
+    /// `user`, `service_account`, `organization`, `role` or `realm`; empty for what is gone and for other things.
     pub kind: &'static str,
     pub handle: String,
 }
@@ -106,12 +106,14 @@ impl App {
         let names = self.names_anywhere(rows, principals).await?;
         let slugs = rows.slugs(&organizations.into_iter().collect::<Vec<_>>()).await?;
         let target = |id: Uuid| {
-            let role = guard.facts.catalogue().role(RoleId(id));
+            let catalogue = guard.facts.catalogue();
+            let role = catalogue.role(RoleId(id));
             let (kind, handle) = match (names.get(&PrincipalId(id)), slugs.get(&OrganizationId(id)), role) {
                 (Some(name), _, _) if name.person => ("user", name.handle.clone()),
                 (Some(name), _, _) => ("service_account", name.handle.clone()),
                 (None, Some(slug), _) => ("organization", slug.clone()),
                 (None, None, Some(role)) => ("role", role.name.clone()),
+                (None, None, None) if catalogue.realm.0 == id => ("realm", catalogue.realm_name.clone()),
                 (None, None, None) => ("", String::new()),
             };
             TargetView { id, kind, handle }

@@ -1,4 +1,8 @@
-//! A realm's policy on the wire: settings read one by one, each only if it is asked for, and the whole printed.
+//! A realm's policy on the wire: settings read one by one, each only if it is asked for; the whole is printed in
+//! [`print`].
+
+mod print;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +11,14 @@ use super::mask::Mask;
 use super::pb;
 use crate::app::Reason;
 use crate::domain::account::Gate;
-use crate::domain::policy::{
-    ApprovalBy, CodeFormat, CodeScheme, FAILED_SIGN_INS_MAX, Founding, InitialPassword, Kind, MailText,
-    OrganizationsPerUser, Policy, SelfRegistration, Team, Topic, TopicTo, UnknownCodes,
-};
+use crate::domain::policy::{CodeScheme, FAILED_SIGN_INS_MAX, Kind, MailText, Topic};
 use crate::domain::setting::Setting;
+use words::{
+    read_approval, read_code_format, read_fallback, read_founding, read_initial_password, read_organizations,
+    read_reregistration, read_self_registration, read_team, read_topic_to, read_unknown_codes, read_verification,
+};
+
+pub(super) use print::policy;
 
 /// The most identifier schemes.
 const SCHEMES_MAX: usize = 16;
@@ -23,73 +30,6 @@ const DAYS_MAX: u32 = 3650;
 const URL_BYTES_MAX: usize = 2048;
 /// The longest words of a gate.
 const MESSAGE_CHARS_MAX: usize = 1000;
-
-/// Two ways each: from the wire, where unspecified is an error, and back.
-macro_rules! words {
-    ($($read:ident $print:ident $ours:ident = $wire:ident { $($variant:ident = $theirs:ident,)* })*) => {$(
-        fn $read(fields: &mut Fields, field: &str, given: i32) -> Option<$ours> {
-            match pb::$wire::try_from(given) {
-                $(Ok(pb::$wire::$theirs) => Some($ours::$variant),)*
-                Ok(pb::$wire::Unspecified) | Err(_) => {
-                    let allowed = [$(pb::$wire::$theirs.as_str_name()),*].join(", ");
-                    fields.wrong(field, format!("is {given}, allowed are {allowed}"));
-                    None
-                }
-            }
-        }
-
-        fn $print(value: $ours) -> i32 {
-            match value { $($ours::$variant => pb::$wire::$theirs.into(),)* }
-        }
-    )*};
-}
-
-words! {
-    read_self_registration print_self_registration SelfRegistration = SelfRegistration {
-        Closed = Closed, Open = Open, ByOrganizationCode = ByOrganizationCode,
-    }
-    read_unknown_codes print_unknown_codes UnknownCodes = UnknownCodes {
-        Refuse = Refuse, CreateOrganization = CreateOrganization,
-    }
-    read_code_format print_code_format CodeFormat = CodeFormat { Uei = Uei, Cage = Cage, Domain = Domain, Text = Text, }
-    read_approval print_approval ApprovalBy = ApprovalAuthority { Nobody = None, Organization = Organization, Realm = Realm, }
-    read_founding print_founding Founding = Founding {
-        Nobody = None, ListedContact = ListedContact, FirstVerified = FirstVerified,
-    }
-    read_organizations print_organizations OrganizationsPerUser = OrganizationsPerUser { One = One, Many = Many, }
-    read_team print_team Team = TeamDepth { Direct = Direct, Chain = Chain, }
-    read_topic_to print_topic_to TopicTo = TopicRecipients { Roles = Roles, Contact = Contact, Both = Both, }
-    read_initial_password print_initial_password InitialPassword = InitialPassword {
-        SetByLink = SetByLink, SetByAdministrator = SetByAdministrator,
-    }
-}
-
-/// What on the wire is a word of two, and here a flag.
-macro_rules! flags {
-    ($($read:ident $print:ident $wire:ident { $yes:ident or $no:ident })*) => {$(
-        fn $read(fields: &mut Fields, field: &str, given: i32) -> Option<bool> {
-            match pb::$wire::try_from(given) {
-                Ok(pb::$wire::$yes) => Some(true),
-                Ok(pb::$wire::$no) => Some(false),
-                Ok(pb::$wire::Unspecified) | Err(_) => {
-                    let allowed = [pb::$wire::$yes.as_str_name(), pb::$wire::$no.as_str_name()].join(", ");
-                    fields.wrong(field, format!("is {given}, allowed are {allowed}"));
-                    None
-                }
-            }
-        }
-
-        fn $print(value: bool) -> i32 {
-            if value { pb::$wire::$yes.into() } else { pb::$wire::$no.into() }
-        }
-    )*};
-}
-
-flags! {
-    read_fallback print_fallback ApprovalFallback { Realm or None }
-    read_verification print_verification EmailVerificationRule { Required or Optional }
-    read_reregistration print_reregistration Reregistration { Allowed or Blocked }
-}
 
 /// Whether a path of a mask names a setting, or all of them.
 pub(super) fn is_path(path: &str) -> bool {
@@ -310,75 +250,10 @@ fn is_base_url(text: &str) -> bool {
     web && host && plain && text.len() <= URL_BYTES_MAX
 }
 
-/// A policy on the wire.
-pub(super) fn policy(policy: Policy) -> pb::Policy {
-    let Policy {
-        self_registration,
-        unknown_codes,
-        code_schemes,
-        approval,
-        approval_fallback_realm,
-        founding,
-        founding_role,
-        organizations_per_user,
-        administrators_create_users,
-        team,
-        basic_permission,
-        verification_required,
-        reregistration_after_delete,
-        reregistration_after_reject,
-        registration_days,
-        retention_days,
-        base_url,
-        audience,
-        kinds,
-        topics,
-        messages,
-        mails,
-        initial_password,
-        inactivity_days,
-        failed_sign_ins,
-    } = policy;
-    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let scheme = |CodeScheme { name, format, unique }: CodeScheme| {
-        let format = print_code_format(format);
-        pb::CodeScheme { name, format, unique }
-    };
-    let kind = |Kind { name, exclusive }: Kind| pb::Kind { name, exclusive };
-    let topic = |Topic { name, title, to }: Topic| pb::Topic { name, title, to: print_topic_to(to) };
-    let mail = |(name, MailText { subject, text }): (String, MailText)| (name, pb::MailText { subject, text });
-    pb::Policy {
-        self_registration: print_self_registration(self_registration),
-        unknown_codes: print_unknown_codes(unknown_codes),
-        code_schemes: code_schemes.into_iter().map(scheme).collect(),
-        approval: print_approval(approval),
-        approval_fallback: print_fallback(approval_fallback_realm),
-        founding: print_founding(founding),
-        founding_role: founding_role.unwrap_or_default(),
-        organizations_per_user: print_organizations(organizations_per_user),
-        administrators_create_users,
-        team: print_team(team),
-        basic_permission: basic_permission.unwrap_or_default(),
-        email_verification: print_verification(verification_required),
-        reregistration_after_delete: print_reregistration(reregistration_after_delete),
-        reregistration_after_reject: print_reregistration(reregistration_after_reject),
-        registration_days: number(registration_days),
-        retention_days: number(retention_days),
-        base_url,
-        audience,
-        kinds: kinds.into_iter().map(kind).collect(),
-        topics: topics.into_iter().map(topic).collect(),
-        messages,
-        mails: mails.into_iter().map(mail).collect(),
-        initial_password: print_initial_password(initial_password),
-        inactivity_days: number(inactivity_days),
-        failed_sign_ins: number(failed_sign_ins),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::{Founding, Policy, Team};
 
     #[test]
     fn what_is_printed_reads_back() {

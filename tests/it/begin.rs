@@ -13,8 +13,14 @@ use countersign::domain::realm::{DEFAULT_REALM, PLATFORM_REALM};
 use countersign::store::{AuditFilter, Location, Lock, Store};
 use tempfile::TempDir;
 
+use crate::support::Throwaway;
+
 async fn app(home: &TempDir, root_key: u8) -> App {
-    let store = Store::open(Location::Sqlite(&home.path().join("record.db")), 2).await.unwrap();
+    app_on(Location::Sqlite(&home.path().join("record.db")), root_key).await
+}
+
+async fn app_on(location: Location<'_>, root_key: u8) -> App {
+    let store = Store::open(location, 2).await.unwrap();
     store.migrate().await.unwrap();
     let keys = RootKeys::new(&RootKey::from_bytes([root_key; 32]), None);
     let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
@@ -35,10 +41,8 @@ async fn events(app: &App, realm: RealmId) -> Vec<(String, String)> {
     lines.iter().map(|event| told(&event.line)).collect()
 }
 
-#[tokio::test]
-async fn the_first_start_gives_one_key_to_one_process() {
-    let home = tempfile::tempdir().unwrap();
-    let (one, two) = (app(&home, 7).await, app(&home, 7).await);
+/// Two processes start at once on an empty record.
+async fn race(one: App, two: App) {
     let (first, second) = tokio::join!(one.begin(), two.begin());
     let keys: Vec<_> = [first.unwrap(), second.unwrap()].into_iter().flatten().collect();
     assert_eq!(keys.len(), 1);
@@ -47,14 +51,21 @@ async fn the_first_start_gives_one_key_to_one_process() {
     assert!(one.begin().await.unwrap().is_none(), "a later start");
     let default = realm(&one, DEFAULT_REALM).await;
     assert_eq!(one.store().rows(default).signing_keys().await.unwrap().len(), 1);
-    assert_eq!(
-        one.store()
-            .tail(&[(default, one.store().realm(default).await.unwrap().unwrap().position.revision)])
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let at = one.store().realm(default).await.unwrap().unwrap().position.revision;
+    assert_eq!(one.store().tail(&[(default, at)]).await.unwrap().len(), 1, "the log holds the realm's revision");
+}
+
+#[tokio::test]
+async fn the_first_start_gives_one_key_to_one_process_on_sqlite() {
+    let home = tempfile::tempdir().unwrap();
+    race(app(&home, 7).await, app(&home, 7).await).await;
+}
+
+#[tokio::test]
+async fn the_first_start_gives_one_key_to_one_process_on_postgres() {
+    let database = Throwaway::migrated().await;
+    let app = || app_on(Location::Postgres(database.url()), 7);
+    race(app().await, app().await).await;
 }
 
 #[tokio::test]
