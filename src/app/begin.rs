@@ -9,6 +9,8 @@ use super::{Actor, App, CallId, Ctx};
 use crate::crypto::Secret;
 use crate::crypto::api_key::ApiKey as NewKey;
 use crate::crypto::random_mark;
+use crate::crypto::root_key::Generation;
+use crate::crypto::signing::SigningKey;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, RealmId, Revision, ServiceAccountId};
 use crate::domain::realm::{DEFAULT_REALM, PLATFORM_REALM, Position, Realm};
@@ -82,7 +84,26 @@ impl App {
 
     async fn require_root_key(&self) -> Result<()> {
         let kept = self.store.keep_once(ROOT_KEY, self.keys.check_value().to_vec()).await?;
-        self.keys.opens(&kept).map(drop).ok_or_else(|| Error::internal(Fault::RootKey))
+        match self.keys.opens(&kept) {
+            Some(Generation::Current) => Ok(()),
+            Some(Generation::Previous) => self.rotate().await,
+            None => Err(Error::internal(Fault::RootKey)),
+        }
+    }
+
+    /// Seals everything anew under the current root key, so that the previous one can be taken away. Stopped half-way,
+    /// it begins again at the next start: what is sealed under either key opens until the check value is replaced.
+    async fn rotate(&self) -> Result<()> {
+        for realm in self.store.realms().await? {
+            for row in self.store.rows(realm.id).signing_keys().await? {
+                if let Some(key) = SigningKey::open(&self.keys, realm.id, row.id, &row.sealed_key) {
+                    self.store.reseal(row.id, key.seal(&self.keys, realm.id)).await?;
+                }
+            }
+        }
+        self.store.replace(ROOT_KEY, self.keys.check_value().to_vec()).await?;
+        tracing::info!("everything is sealed under the current root key; the previous one is no longer needed");
+        Ok(())
     }
 
     /// A call that nobody sent.

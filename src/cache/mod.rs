@@ -1,7 +1,7 @@
 //! Snapshots in this process: fast, and never wrong for longer than promised.
 //!
 //! [`Snapshots`] hands out a [`View`]: everything that one decision gathers is of the one revision that the view names.
-//! What went stale is learned from the change log ([`tail`]) or, for a change made here, at its commit. This floor
+//! What went stale is learned from the change log (`tail`) or, for a change made here, at its commit. This floor
 //! knows no store: `app` implements [`Source`] over it, and tests over whatever they like.
 //!
 //! ```text

@@ -51,6 +51,32 @@ impl Store {
         Ok(kept.map_or(value, |row| row.value))
     }
 
+    /// Replaces a fact of the whole record.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn replace(&self, name: &str, value: Vec<u8>) -> Result<()> {
+        meta::Entity::update_many()
+            .col_expr(meta::Column::Value, value.into())
+            .filter(meta::Column::Name.eq(name))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Replaces the sealed half of a signing key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reseal(&self, key: SigningKeyId, sealed: Vec<u8>) -> Result<()> {
+        signing_keys::Entity::update_many()
+            .col_expr(signing_keys::Column::SealedKey, sealed.into())
+            .filter(signing_keys::Column::Id.eq(key.0))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
     /// Begins the change that a record begins with: the first realm, the platform's, is made in it, and whatever else
     /// the change makes. `None` = some process did that before; while another one is at it, this waits for its outcome.
     ///

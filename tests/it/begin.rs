@@ -20,9 +20,12 @@ async fn app(home: &TempDir, root_key: u8) -> App {
 }
 
 async fn app_on(location: Location<'_>, root_key: u8) -> App {
+    app_with(location, RootKeys::new(&RootKey::from_bytes([root_key; 32]), None)).await
+}
+
+async fn app_with(location: Location<'_>, keys: RootKeys) -> App {
     let store = Store::open(location, 2).await.unwrap();
     store.migrate().await.unwrap();
-    let keys = RootKeys::new(&RootKey::from_bytes([root_key; 32]), None);
     let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
     let rates = Rates { per_source: None, per_mailbox: None };
     let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
@@ -126,4 +129,22 @@ async fn a_recovered_key_is_a_platform_account_s_and_is_audited() {
     let begun: Vec<_> =
         told.iter().filter(|(action, _)| action == "FirstStart").map(|(_, event)| event.as_str()).collect();
     assert_eq!(begun, ["api_key.created", "service_account.created"]);
+}
+
+/// With both keys the record opens, and is sealed anew; from then on the new one alone is enough.
+#[tokio::test]
+async fn a_rotated_root_key_is_soon_enough_by_itself() {
+    let home = tempfile::tempdir().unwrap();
+    let record = home.path().join("record.db");
+    let key = |byte| RootKey::from_bytes([byte; 32]);
+    app(&home, 1).await.begin().await.unwrap().unwrap();
+    let both = RootKeys::new(&key(2), Some(&key(1)));
+    assert!(app_with(Location::Sqlite(&record), both).await.begin().await.unwrap().is_none());
+    let rotated = app(&home, 2).await;
+    assert!(rotated.begin().await.unwrap().is_none());
+    let rows = rotated.store().rows(realm(&rotated, DEFAULT_REALM).await);
+    let sealed = rows.signing_keys().await.unwrap();
+    let opened = countersign::app::RealmKeys::open(&RootKeys::new(&key(2), None), rows.realm_id(), &sealed);
+    assert_eq!(opened.keys.len(), 1, "the realm's signing key opens under the new root key");
+    assert!(app(&home, 1).await.begin().await.is_err(), "the old one is no longer this record's");
 }
