@@ -4,7 +4,10 @@
 
 mod architecture;
 mod begin;
+mod conformance;
 mod decisions;
 mod relay;
+mod rpc;
 mod support;
+mod systems;
 mod tour;

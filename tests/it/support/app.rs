@@ -79,9 +79,10 @@ pub(crate) struct TestApp {
     front: Front,
     running: Option<Running>,
     letters: Letters,
-    flags: Flags,
+    config: Config,
     database: Option<Throwaway>,
-    home: TempDir,
+    /// Goes with the server.
+    _home: TempDir,
 }
 
 impl TestApp {
@@ -97,25 +98,25 @@ impl TestApp {
             Backend::Sqlite => None,
             Backend::Postgres => Some(Throwaway::migrated().await),
         };
-        let flags = flags(&home, database.as_ref(), settings);
-        let mut running = start(&flags).await;
+        let config = Config::load(&flags(&home, database.as_ref(), settings)).unwrap();
+        let mut running = serve::start(&config).await.unwrap();
         let operator_key = running.first_key.take().unwrap().expose().clone();
         let front = Front::new(running.address, operator_key);
         let letters = Letters::new(home.path().join("mail"));
-        Self { front, running: Some(running), letters, flags, database, home }
+        Self { front, running: Some(running), letters, config, database, _home: home }
     }
 
     /// Starts another server on the same PostgreSQL database, with the same root key and mail directory.
     pub(crate) async fn replica(&self) -> Replica {
         assert!(self.database.is_some(), "only PostgreSQL is shared");
-        let running = start(&self.flags).await;
+        let running = serve::start(&self.config).await.unwrap();
         let front = Front::new(running.address, self.front.operator_key.clone());
         Replica { front, running }
     }
 
-    /// Which database it is on.
-    pub(crate) fn backend(&self) -> Backend {
-        if self.database.is_some() { Backend::Postgres } else { Backend::Sqlite }
+    /// The settings that it was started with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Creates a realm, then gives it what is populated in `policy`.
@@ -131,11 +132,6 @@ impl TestApp {
     /// The time that the service goes by.
     pub(crate) fn clock(&self) -> &Clock {
         self.inner().app.clock()
-    }
-
-    /// The directory of everything that the server keeps.
-    pub(crate) fn home(&self) -> &std::path::Path {
-        self.home.path()
     }
 
     /// The mails that arrived since the last look, as `address: subject`, sorted: what every mail of a story is held to.
@@ -215,10 +211,6 @@ impl Reachable for Replica {
     fn front(&self) -> &Front {
         &self.front
     }
-}
-
-async fn start(flags: &Flags) -> Running {
-    serve::start(&Config::load(flags).unwrap()).await.unwrap()
 }
 
 fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str, &str)]) -> Flags {

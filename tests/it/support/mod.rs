@@ -14,14 +14,16 @@ mod postgres;
 mod refusal;
 mod steps;
 
-pub(crate) use app::{Backend, Reachable, Replica, TestApp, run};
+pub(crate) use app::{Backend, Reachable, TestApp, run};
 pub(crate) use binary::Binary;
 pub(crate) use caller::Caller;
 pub(crate) use letters::Letter;
 pub(crate) use portal::{Person, Portal};
 pub(crate) use postgres::Throwaway;
 pub(crate) use refusal::{refusal, violations};
-pub(crate) use steps::{ALLOWED, At, PASSWORD, Verdict, ask, denied, everywhere, grants, role, within};
+pub(crate) use steps::{
+    ALLOWED, At, PASSWORD, Verdict, ask, by_default, denied, everywhere, grants, identifiers, role, text, within,
+};
 
 /// Runs a test body on both databases: two tests below a module that says what is tested.
 ///
@@ -30,17 +32,21 @@ pub(crate) use steps::{ALLOWED, At, PASSWORD, Verdict, ask, denied, everywhere, 
 /// ```
 macro_rules! both_backends {
     ($name:ident, $body:expr) => {
+        crate::support::both_backends!($name, crate::support::run, $body);
+    };
+    // `$run` gives the body something else than a TestApp to stand on.
+    ($name:ident, $run:path, $body:expr) => {
         mod $name {
             use super::*;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_sqlite() {
-                crate::support::run(crate::support::Backend::Sqlite, $body).await;
+                $run(crate::support::Backend::Sqlite, $body).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
-                crate::support::run(crate::support::Backend::Postgres, $body).await;
+                $run(crate::support::Backend::Postgres, $body).await;
             }
         }
     };

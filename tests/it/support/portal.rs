@@ -2,8 +2,7 @@
 
 use countersign::grpc::pb;
 
-use super::{At, Caller, Letter};
-use super::{Reachable as _, TestApp};
+use super::{At, Caller, Reachable as _, TestApp};
 
 /// A realm, with the operator who made it.
 pub(crate) struct Portal {
@@ -96,12 +95,4 @@ impl Portal {
         self.operator.assign(name, role, At::Realm).await.unwrap();
         app.as_key(&key)
     }
-}
-
-/// What a mail must say.
-#[track_caller]
-pub(crate) fn says(letters: &[Letter], subject: &str, words: &str) {
-    let letter = letters.iter().rev().find(|letter| letter.subject == subject);
-    let letter = letter.unwrap_or_else(|| panic!("no mail has the subject {subject:?}: {letters:#?}"));
-    assert!(letter.text.contains(words), "{letter:#?}");
 }

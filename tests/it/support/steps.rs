@@ -61,6 +61,23 @@ pub(crate) fn everywhere(kinds: &[&str]) -> pb::Assignable {
     pb::Assignable { scopes: vec![pb::AssignmentScope::Realm.into()], ..within(kinds) }
 }
 
+/// Assignable there, and given with every membership there.
+pub(crate) fn by_default(assignable: pb::Assignable) -> pb::Assignable {
+    pb::Assignable { by_default: true, ..assignable }
+}
+
+/// What an organization is known by: scheme and value.
+pub(crate) fn identifiers(codes: &[(&str, &str)]) -> Vec<pb::Identifier> {
+    let identifier =
+        |(scheme, value): &(&str, &str)| pb::Identifier { scheme: (*scheme).to_owned(), value: (*value).to_owned() };
+    codes.iter().map(identifier).collect()
+}
+
+/// Texts, as a message holds them.
+pub(crate) fn text(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 impl Caller {
     pub(crate) async fn register(&self, email: &str, name: &str, codes: &[(&str, &str)]) -> Result<String, Status> {
         let codes = codes.iter().map(|(scheme, value)| ((*scheme).to_owned(), (*value).to_owned())).collect();
