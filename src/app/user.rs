@@ -54,7 +54,9 @@ impl App {
     ///
     /// # Errors
     /// NOT_FOUND, also for a user that the caller may not read.
-    pub async fn get_user(&self, ctx: &Ctx, handle: &Handle) -> Result<UserView> {
+    pub async fn get_user(&self, ctx: &Ctx, handle: Option<&Handle>) -> Result<UserView> {
+        let caller = Handle::Id(ctx.actor_id()?.0);
+        let handle = handle.unwrap_or(&caller);
         again(|| async {
             let view = self.view(ctx, Freshness::Latest).await?;
             let mut guard = self.guard(ctx, &view).await?;

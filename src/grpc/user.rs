@@ -15,9 +15,9 @@ impl UserService for Api {
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
         let (called, pb::GetUserRequest { user }) = Called::new(request)?;
         let mut fields = Fields::default();
-        let handle = fields.handle("user", &user);
+        let handle = fields.optional_handle("user", &user);
         let handle = called.parsed(fields.finish(handle))?;
-        let view = called.answer(self.app.get_user(&called.ctx, &handle).await)?;
+        let view = called.answer(self.app.get_user(&called.ctx, handle.as_ref()).await)?;
         Ok(Response::new(pb::GetUserResponse { user: Some(shown(view)) }))
     }
 
