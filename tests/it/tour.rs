@@ -14,6 +14,7 @@ fn tour() -> String {
     blocks.concat()
 }
 
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their tools are")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tour_of_the_readme_runs_as_written() {
     let grpcurl =
