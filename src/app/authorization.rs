@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::clock::Clock;
 use super::entry::{self, EntryView};
 use super::error::{Error, Result, Violation};
 use super::facts::{Basket, decide};
@@ -105,13 +106,21 @@ impl App {
     /// # Errors
     /// PERMISSION_UNDECLARED with the closest name; UNAVAILABLE if the freshness asked for can't be had.
     pub async fn check(&self, ctx: &Ctx, asked: &Asked, how: How) -> Result<At<Answered>> {
-        again(|| async {
+        let began = Clock::elapsed();
+        let outcome = again(|| async {
             let view = self.view(ctx, how.freshness).await?;
             let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
             let value = desk.answer(asked, how.with_reason).await?;
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
-        .await
+        .await;
+        let took = (Clock::elapsed() - began).as_secs_f64();
+        match &outcome {
+            Ok(at) if at.value.decision.is_allowed() => self.decisions.allowed.record(took),
+            Ok(_) => self.decisions.denied.record(took),
+            Err(_) => self.decisions.undecided.record(took),
+        }
+        outcome
     }
 
     /// Answers one question with everything that the answer rests on.

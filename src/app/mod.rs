@@ -46,6 +46,7 @@ mod write;
 
 use std::sync::Arc;
 
+use metrics::Histogram;
 use tokio::sync::Notify;
 
 pub use admission::{FailingGate, Requirement};
@@ -87,6 +88,7 @@ pub use crate::crypto::signing::Jwk;
 use crate::domain::ids::RealmId;
 use crate::domain::realm::Position;
 use crate::store::Store;
+use crate::telemetry::metrics::{Database, Decisions};
 use clock::Clock;
 
 /// The service, without its wire.
@@ -99,6 +101,10 @@ pub struct App {
     credentials: credential::Remembered,
     realm_names: admission::RealmNames,
     limits: limits::Limits,
+    /// How long changes take.
+    writes: Histogram,
+    /// How long checks take.
+    decisions: Decisions,
     /// Told when a mail was put into the outbox.
     pub(crate) mail_waits: Notify,
 }
@@ -130,6 +136,8 @@ impl App {
             credentials: credential::Remembered::default(),
             realm_names: admission::RealmNames::default(),
             limits: limits::Limits::new(rates),
+            writes: Database::register().writes,
+            decisions: Decisions::register(),
             mail_waits: Notify::new(),
         }
     }

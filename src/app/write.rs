@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::clock::Clock;
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::Guard;
@@ -78,16 +79,19 @@ impl App {
         F: AsyncFnOnce(&mut Change<'_>) -> Result<T>,
         T: Serialize + DeserializeOwned,
     {
+        let began = Clock::elapsed();
         let tx = self.store.begin(ctx.realm, lock).await?;
         let mut change = Change::begin(self, ctx, tx).await?;
         let earlier = change.earlier_answer().await?;
-        match (story(&mut change).await, earlier) {
+        let outcome = match (story(&mut change).await, earlier) {
             // Who may is decided again also for a repeated call; all else is the first answer's.
             (Err(error), Some(_)) if error.is_about_access() => self.refuse(change, error).await,
             (_, Some(earlier)) => self.replay(change, &earlier).await,
             (Ok(value), None) => self.commit(change, value).await,
             (Err(error), None) => self.refuse(change, error).await,
-        }
+        };
+        self.writes.record((Clock::elapsed() - began).as_secs_f64());
+        outcome
     }
 
     async fn commit<T: Serialize>(&self, change: Change<'_>, value: T) -> Result<Done<T>> {

@@ -12,6 +12,7 @@ use crate::domain::ids::MessageId;
 use crate::domain::time::Timestamp;
 use crate::mail::{Mailer, SendError};
 use crate::store::{Due, Letter, Result};
+use crate::telemetry::metrics::Mail;
 
 /// Mails claimed at once.
 const BATCH: usize = 50;
@@ -28,11 +29,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 pub(super) struct Outbox {
     app: Arc<App>,
     mailer: Mailer,
+    metrics: Mail,
 }
 
 impl Outbox {
     pub(super) fn new(app: Arc<App>, mailer: Mailer) -> Self {
-        Self { app, mailer }
+        Self { app, mailer, metrics: Mail::register() }
     }
 
     /// Tries one mail. What became of it is an answer; an error is the record's.
@@ -56,6 +58,10 @@ impl Round for Outbox {
                 break;
             }
             let letter = self.attempt(due).await?;
+            match letter {
+                Letter::Delivered => self.metrics.delivered.increment(1),
+                Letter::Retry(..) | Letter::Dead(_) => self.metrics.failed.increment(1),
+            }
             note(due, &letter);
             self.app.store().settle_mail(due.id, letter, self.app.clock().now()).await?;
         }
@@ -104,11 +110,11 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::RealmId;
-    use crate::domain::message::{Mail, Template};
+    use crate::domain::message::Template;
     use crate::mail::{DeliveryError, RenderError};
 
     fn due(attempts: i32) -> Due {
-        let mail = Mail {
+        let mail = crate::domain::message::Mail {
             template: Template::Suspended,
             to: "ann@example.com".into(),
             user: None,

@@ -86,10 +86,6 @@ metrics! {
         "Duration of decisions including their facts, by outcome.";
     LOCAL_LOOKUPS = "countersign_local_cache_lookups_total" Kind::Counter,
         "Look-ups of snapshots in this process, by outcome.";
-    SHARED_LOOKUPS = "countersign_shared_cache_lookups_total" Kind::Counter,
-        "Look-ups of snapshots in the cache that replicas share, by outcome.";
-    LOADS = "countersign_cache_load_duration_seconds" Kind::Histogram(DATABASE_SECONDS),
-        "Duration of loads of snapshots from the database.";
     ENTRIES = "countersign_cache_entries" Kind::Gauge,
         "Snapshots held in this process.";
     TAILS = "countersign_tail_duration_seconds" Kind::Histogram(DATABASE_SECONDS),
@@ -98,12 +94,8 @@ metrics! {
         "Duration of transactions that change something, from begin to commit.";
     CONNECTIONS = "countersign_database_connections" Kind::Gauge,
         "Connections to the database, by state.";
-    HASHES = "countersign_password_hash_duration_seconds" Kind::Histogram(RPC_SECONDS),
-        "Duration of password hashes, without their wait.";
     HASHES_WAITING = "countersign_password_hash_queue" Kind::Gauge,
         "Password hashes that wait for a permit.";
-    HASHES_REFUSED = "countersign_password_hash_refusals_total" Kind::Counter,
-        "Password hashes refused because the queue was full.";
     OUTBOX = "countersign_outbox_messages" Kind::Gauge,
         "Messages in the outbox, by state.";
     DELIVERIES = "countersign_mail_deliveries_total" Kind::Counter,
@@ -220,15 +212,7 @@ handles! {
     LocalCache {
         hits: Counter = counter(LOCAL_LOOKUPS, "outcome" => "hit"),
         misses: Counter = counter(LOCAL_LOOKUPS, "outcome" => "miss"),
-        loads: Histogram = histogram(LOADS),
         entries: Gauge = gauge(ENTRIES),
-    }
-
-    /// The cache of snapshots that replicas share.
-    SharedCache {
-        hits: Counter = counter(SHARED_LOOKUPS, "outcome" => "hit"),
-        misses: Counter = counter(SHARED_LOOKUPS, "outcome" => "miss"),
-        failures: Counter = counter(SHARED_LOOKUPS, "outcome" => "failure"),
     }
 
     /// Polls of the change log.
@@ -246,9 +230,7 @@ handles! {
 
     /// The pool that hashes passwords.
     Hashing {
-        hashes: Histogram = histogram(HASHES),
         waiting: Gauge = gauge(HASHES_WAITING),
-        refused: Counter = counter(HASHES_REFUSED),
     }
 
     /// The outbox and its delivery.
@@ -293,17 +275,13 @@ mod tests {
             Decisions::register().denied.record(3e-6);
             let local = LocalCache::register();
             local.entries.set(4.0);
-            local.loads.record(0.001);
             local.hits.increment(1);
-            SharedCache::register().failures.increment(1);
             Tail::register().polls.record(0.001);
             let database = Database::register();
             database.writes.record(0.001);
             database.used.set(1.0);
             let hashing = Hashing::register();
-            hashing.hashes.record(0.02);
             hashing.waiting.set(1.0);
-            hashing.refused.increment(1);
             let mail = Mail::register();
             mail.dead.set(1.0);
             mail.failed.increment(1);
