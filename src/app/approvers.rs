@@ -61,8 +61,10 @@ where
 
 fn choose(policy: &Policy, newcomer: &Awaiting<'_>, here: Vec<UserId>, realm_wide: Vec<UserId>) -> Vec<UserId> {
     let deciders = deciders(policy, newcomer.in_organization.then_some(!here.is_empty()));
+    if !hear(policy, deciders, newcomer.verified) {
+        return vec![];
+    }
     match deciders {
-        _ if !hear(policy, deciders, newcomer.verified) => vec![],
         Deciders::Organization => here,
         Deciders::Realm => realm_wide,
         Deciders::Nobody => vec![],
@@ -70,12 +72,7 @@ fn choose(policy: &Policy, newcomer: &Awaiting<'_>, here: Vec<UserId>, realm_wid
 }
 
 /// At which level a person decides on the newcomer and takes the topic about it; the widest counts.
-async fn level<F: Facts>(
-    facts: &F,
-    subject: &Subject,
-    newcomer: &Awaiting<'_>,
-    now: Timestamp,
-) -> std::result::Result<Option<Level>, Error>
+async fn level<F: Facts>(facts: &F, subject: &Subject, newcomer: &Awaiting<'_>, now: Timestamp) -> Result<Option<Level>>
 where
     Error: From<F::Fault>,
 {

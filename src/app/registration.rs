@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::approvers::{Awaiting, to_hear};
+use super::codes::{Place, carrier, place};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::membership::company;
@@ -17,14 +18,13 @@ use super::{App, Ctx, Reason, Violation};
 use crate::cache::Freshness;
 use crate::crypto::Secret;
 use crate::crypto::password::Password;
-use crate::crypto::password_policy::{self, PasswordContext};
 use crate::crypto::tombstone::tombstones;
 use crate::domain::account::{Approval, ApprovalState, User};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Person};
 use crate::domain::ids::{OrganizationId, UserId};
 use crate::domain::organization::{Identifier, Member, Organization};
-use crate::domain::policy::{ApprovalBy, Policy, SelfRegistration, UnknownCodes};
+use crate::domain::policy::{ApprovalBy, Policy, SelfRegistration};
 use crate::domain::registration::{self as rules, Address};
 use crate::domain::snapshot::MembershipState;
 use crate::store::{Connection, Constraint, NewUser, Rows};
@@ -51,15 +51,6 @@ struct Newcomer<'a> {
     approvers: Vec<Person>,
 }
 
-/// Where the codes of a registration lead.
-enum Place {
-    /// None were given.
-    Nowhere,
-    Known(Organization),
-    /// To an organization that the registration makes.
-    New,
-}
-
 /// What the record knows of an address.
 struct Known {
     user: Option<User>,
@@ -82,7 +73,7 @@ impl App {
             return Err(Error::refused(Reason::RegistrationClosed, "nobody registers by themself in this realm"));
         }
         let codes = rules::codes(policy, &said.email, &said.codes);
-        let found = carriers(rows, codes.as_deref().unwrap_or_default()).await?;
+        let found = carrier(rows, codes.as_deref().unwrap_or_default()).await?;
         let mut names = vec![said.display_name.clone(), said.email.shown().to_owned(), realm.title, realm.name];
         names.extend(found.iter().map(|organization| organization.title.clone()));
         let password = self.new_password(&said.password, names).await?;
@@ -93,26 +84,6 @@ impl App {
         let password_hash = self.hasher.hash(password).await?.expose();
         let newcomer = Newcomer { id, said, codes, password_hash, approvers };
         self.tell_registration(ctx, policy, &newcomer, &place).await
-    }
-
-    /// Parses a new password, on the threads that are there for it.
-    pub(super) async fn new_password(
-        &self,
-        typed: &Secret<String>,
-        names: Vec<String>,
-    ) -> Result<std::result::Result<Password, Vec<Violation>>> {
-        let typed = typed.clone();
-        let checked = self.hasher.run(move || {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            password_policy::check(typed.expose(), &PasswordContext { names: &names })
-        });
-        Ok(checked.await?.map_err(|faults| {
-            let violation = |fault: password_policy::PasswordFault| {
-                let text = fault.to_string();
-                violation("password", text.strip_prefix("password ").unwrap_or(&text))
-            };
-            faults.into_iter().map(violation).collect()
-        }))
     }
 
     /// Looked up whether or not the address is free, and before the transaction: it takes the longer the more there are.
@@ -154,7 +125,7 @@ impl Change<'_> {
     /// changes is known to others.
     async fn register(&mut self, new: &Newcomer<'_>, locked: bool) -> Result<()> {
         let policy = Arc::clone(&self.catalogue().policy);
-        let found = carriers(self.rows(), &new.codes).await?;
+        let found = carrier(self.rows(), &new.codes).await?;
         let place = place(self.rows(), &policy, &new.codes, found).await?;
         let known = Known::of(self.app, self.rows(), new.said.email.identity()).await?;
         let address = known.address(&policy);
@@ -329,70 +300,16 @@ fn needs_lock(policy: &Policy, address: Address, place: &Place) -> bool {
     address == Address::Undecided || matches!(place, Place::New) || rules::approves_by_itself(policy, false)
 }
 
-/// The one organization that carries all of these codes.
-async fn carriers<C: Connection>(rows: Rows<'_, C>, codes: &[Identifier]) -> Result<Option<Organization>> {
-    let found = rows.organizations_with(&codes.iter().cloned().collect()).await?;
-    match found.as_slice() {
-        [only] => Ok(rows.organization(*only).await?),
-        _ => Ok(None),
-    }
-}
-
-/// Where codes lead.
-///
-/// # Errors
-/// CODES_UNKNOWN, naming the first code of the form with which no organization is left, or which another one has for
-/// itself.
-async fn place<C: Connection>(
-    rows: Rows<'_, C>,
-    policy: &Policy,
-    codes: &[Identifier],
-    found: Option<Organization>,
-) -> Result<Place> {
-    if let Some(organization) = found {
-        return Ok(Place::Known(organization));
-    }
-    let Some(last) = codes.last() else { return Ok(Place::Nowhere) };
-    for ends in 1..=codes.len() {
-        let together = codes[..ends].iter().cloned().collect();
-        if rows.organizations_with(&together).await?.is_empty() {
-            return match makes_organizations(policy, codes) {
-                true => require_unique(rows, policy, codes).await.map(|()| Place::New),
-                false => Err(unknown(&codes[ends - 1])),
-            };
-        }
-    }
-    Err(unknown(last))
-}
-
-fn makes_organizations(policy: &Policy, codes: &[Identifier]) -> bool {
-    policy.unknown_codes == UnknownCodes::CreateOrganization
-        && rules::can_be_carried(policy, codes)
-        && !policy.kinds.is_empty()
-}
-
-/// A code that belongs to one organization by itself makes no second one.
-async fn require_unique<C: Connection>(rows: Rows<'_, C>, policy: &Policy, codes: &[Identifier]) -> Result<()> {
-    for code in codes.iter().filter(|code| policy.scheme(&code.scheme).is_some_and(|scheme| scheme.unique)) {
-        if !rows.organizations_with(&BTreeSet::from([code.clone()])).await?.is_empty() {
-            return Err(unknown(code));
-        }
-    }
-    Ok(())
-}
-
-fn unknown(code: &Identifier) -> Error {
-    let message = format!("the code {} does not lead to an organization", code.scheme);
-    Error::refused_with(Reason::CodesUnknown, message, vec![("scheme", code.scheme.clone())])
-}
-
 /// Both, or every violation of both.
 fn both(
     codes: std::result::Result<Vec<Identifier>, Vec<(String, rules::CodeFault)>>,
     password: std::result::Result<Password, Vec<Violation>>,
 ) -> Result<(Vec<Identifier>, Password)> {
-    let of_code =
-        |(scheme, fault): (String, rules::CodeFault)| violation(&format!("codes.{scheme}"), &fault.to_string());
+    let of_code = |(scheme, fault): (String, rules::CodeFault)| Violation {
+        field: format!("codes.{scheme}"),
+        description: fault.to_string(),
+        reason: None,
+    };
     match (codes.map_err(|faults| faults.into_iter().map(of_code).collect()), password) {
         (Ok(codes), Ok(password)) => Ok((codes, password)),
         (codes, password) => {
@@ -400,8 +317,4 @@ fn both(
             Err(Error::Invalid(wrong.concat()))
         }
     }
-}
-
-fn violation(field: &str, description: &str) -> Violation {
-    Violation { field: field.to_owned(), description: description.to_owned(), reason: None }
 }

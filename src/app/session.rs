@@ -9,6 +9,7 @@ use super::credential::issuer;
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::read::again;
+use super::service_account::ServiceAccountView;
 use super::user::{UserView, user_view};
 use super::write::{Change, Done};
 use super::{ACCESS_TOKEN_TTL, Actor, App, Ctx, Reason};
@@ -21,7 +22,6 @@ use crate::domain::account::Gate;
 use crate::domain::email::{EMAIL_BYTES_MAX, identity};
 use crate::domain::event::Event;
 use crate::domain::ids::{RealmId, ServiceAccountId, SessionId, UserId};
-use crate::domain::service_account::ServiceAccount;
 use crate::domain::time::Timestamp;
 use crate::store::{Credentials, SessionRow};
 
@@ -61,8 +61,7 @@ pub struct Me {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Who {
     User(Box<UserView>),
-    /// With the slug of its organization, if it has one.
-    ServiceAccount(Box<ServiceAccount>, String),
+    ServiceAccount(Box<ServiceAccountView>),
 }
 
 /// What a realm's tokens are checked with.
@@ -153,8 +152,8 @@ impl App {
     async fn service_account(&self, realm: RealmId, id: ServiceAccountId) -> Result<Who> {
         let rows = self.store.rows(realm);
         let account = rows.service_account(id).await?.ok_or_else(|| Error::internal("the actor is gone"))?;
-        let slug = rows.slugs(account.organization.as_slice()).await?.into_values().next().unwrap_or_default();
-        Ok(Who::ServiceAccount(Box::new(account), slug))
+        let slug = rows.slugs(account.organization.as_slice()).await?.into_values().next();
+        Ok(Who::ServiceAccount(Box::new(ServiceAccountView { account, slug })))
     }
 }
 

@@ -12,7 +12,7 @@ use super::organization::{Identifier, IdentifierFault, Member, Organization, can
 use super::policy::{ApprovalBy, CodeFormat, CodeScheme, Founding, Policy, SelfRegistration};
 use super::snapshot::MembershipState;
 
-/// How long the code in a verification mail holds (NIST SP 800-63B-4 section 4.2.1.2, codes sent to an e-mail address).
+/// How long the code in a verification mail holds (NIST SP 800-63A-4: confirmation codes sent to an e-mail address).
 pub const VERIFICATION_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest slug that is made of codes, in characters; what tells two apart still fits behind it.

@@ -5,8 +5,7 @@ use tonic::{Request, Response, Status};
 use super::api::{Api, Called};
 use super::convert::{Fields, TITLE_CHARS_MAX, gate};
 use super::pb::{self, registration_service_server::RegistrationService};
-use crate::app::Secret;
-use crate::app::{Error, FailingGate, Register, VerifyEmail};
+use crate::app::{Error, FailingGate, Register, Secret, VerifyEmail};
 use crate::domain::email::Email;
 
 /// The most codes that a registration carries.

@@ -79,7 +79,7 @@ impl ServiceAccountService for Api {
 }
 
 /// A service account on the wire.
-fn service_account(ServiceAccountView { account, slug }: ServiceAccountView) -> pb::ServiceAccount {
+pub(super) fn service_account(ServiceAccountView { account, slug }: ServiceAccountView) -> pb::ServiceAccount {
     let etag = account.etag();
     let ServiceAccount { id, name, title, organization, spiffe_id, disabled_at, created_at, created_by: _, version: _ } =
         account;

@@ -6,11 +6,9 @@ use super::api::{Api, Called};
 use super::convert::instant;
 use super::pb::{self, get_me_response::Principal, session_service_server::SessionService};
 use super::registration::failing;
+use super::service_account::service_account;
 use super::user::shown;
-use crate::app::Jwk;
-use crate::app::Secret;
-use crate::app::{Me, SignIn, SignedIn, SigningKeys, Who};
-use crate::domain::service_account::ServiceAccount;
+use crate::app::{Jwk, Me, Secret, SignIn, SignedIn, SigningKeys, Who};
 
 /// RFC 6750: whoever bears the token is believed.
 const TOKEN_TYPE: &str = "Bearer";
@@ -58,24 +56,7 @@ impl SessionService for Api {
 fn principal(who: Who) -> Principal {
     match who {
         Who::User(view) => Principal::User(shown(*view)),
-        Who::ServiceAccount(account, slug) => Principal::ServiceAccount(service_account(*account, slug)),
-    }
-}
-
-/// A service account on the wire, with the slug of its organization.
-fn service_account(account: ServiceAccount, slug: String) -> pb::ServiceAccount {
-    let etag = format!("\"{}\"", account.version);
-    let ServiceAccount { id, name, title, organization, spiffe_id, disabled_at, created_at, created_by: _, version: _ } =
-        account;
-    pb::ServiceAccount {
-        id: id.to_string(),
-        name,
-        title,
-        organization: organization.map(|id| pb::OrganizationRef { id: id.to_string(), slug }),
-        spiffe_id: spiffe_id.unwrap_or_default(),
-        disable_time: disabled_at.map(instant),
-        create_time: Some(instant(created_at)),
-        etag,
+        Who::ServiceAccount(view) => Principal::ServiceAccount(service_account(*view)),
     }
 }
 
