@@ -1,5 +1,12 @@
 //! Each RPC over a real channel, by persona. One file per noun; `process` has what concerns the server as a whole.
 
 mod approval;
+mod authorization;
+mod organization;
 mod process;
+mod realm;
+mod role;
+mod role_assignment;
+mod service_account;
 mod session;
+mod user;

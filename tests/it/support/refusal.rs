@@ -16,11 +16,13 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, E
     (status.code(), reason)
 }
 
-/// The fields that a call was refused for.
+/// The fields that a call was refused for, each once.
 #[track_caller]
 pub(crate) fn violations<T: std::fmt::Debug>(result: Result<T, Status>) -> Vec<String> {
     let status = result.unwrap_err();
     let details = status.get_error_details();
     let request = details.bad_request().unwrap_or_else(|| panic!("an error without BadRequest: {status:?}"));
-    request.field_violations.iter().map(|violation| violation.field.clone()).collect()
+    let mut fields: Vec<_> = request.field_violations.iter().map(|violation| violation.field.clone()).collect();
+    fields.dedup();
+    fields
 }
