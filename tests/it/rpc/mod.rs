@@ -9,4 +9,5 @@ mod role;
 mod role_assignment;
 mod service_account;
 mod session;
+mod transport;
 mod user;

@@ -39,6 +39,11 @@ pub(crate) trait Reachable {
     /// Where, and the first operator's key.
     fn front(&self) -> &Front;
 
+    /// The way there, for who speaks it by itself.
+    fn channel(&self) -> Channel {
+        self.front().channel.clone()
+    }
+
     /// A caller without a credential.
     fn anonymous(&self) -> Caller {
         Caller::new(self.front().channel.clone())
@@ -89,6 +94,11 @@ impl TestApp {
     /// Starts a server on a fresh database.
     pub(crate) async fn start(backend: Backend) -> Self {
         Self::start_with(backend, &[]).await
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.inner().address
     }
 
     /// As [`TestApp::start`], with settings of its own.
