@@ -38,8 +38,10 @@ both_backends!(a_slug_and_a_domain_are_one_organizations, async |app: &TestApp| 
     assert_eq!(refusal(rival), (Code::AlreadyExists, ErrorReason::IdentifierTaken));
     let public = organizations.create_organization(organization("mail", "gmail.com")).await;
     assert_eq!(refusal(public), (Code::InvalidArgument, ErrorReason::InvalidFields));
-    let unknown = pb::CreateOrganizationRequest { kind: "club".to_owned(), ..organization("", "club.example") };
-    assert_eq!(violations(organizations.create_organization(unknown).await), ["slug"]);
+    let nameless = organizations.create_organization(organization("", "club.example")).await;
+    assert_eq!(violations(nameless), ["slug", "title"]);
+    let unknown = pb::CreateOrganizationRequest { kind: "club".to_owned(), ..organization("club", "club.example") };
+    assert_eq!(violations(organizations.create_organization(unknown).await), ["kind"]);
 });
 
 both_backends!(where_a_user_has_one_organization_there_is_no_second, async |app: &TestApp| {

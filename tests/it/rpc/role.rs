@@ -5,12 +5,12 @@ use tonic::Code;
 
 use crate::support::{Caller, Portal, TestApp, both_backends, everywhere, grants, refusal, role, text, within};
 
-/// A realm, and a service that may define roles and holds `orders.read` at ALL.
+/// A realm, and a service that may define and assign roles and holds `orders.read` at ALL.
 async fn realm(app: &TestApp) -> (Portal, Caller) {
     let portal = app.realm("acme", Policy { registration_days: 7, ..Default::default() }).await;
     portal.declare(&["orders.read", "orders.ship"]).await;
     let definer = pb::CreateRoleRequest {
-        grants: grants(Reach::All, &["countersign.roles.define", "orders.read"]),
+        grants: grants(Reach::All, &["countersign.roles.define", "countersign.roles.assign", "orders.read"]),
         assignable: Some(everywhere(&[])),
         ..role("definer")
     };
@@ -62,5 +62,5 @@ both_backends!(declaring_again_changes_nothing_and_reserved_names_are_ours, asyn
     let again = declare("stock.read").await.unwrap();
     assert_eq!(first.permission, again.permission);
     let reserved = declare("countersign.users.invent").await;
-    assert_eq!(refusal(reserved), (Code::FailedPrecondition, ErrorReason::NamespaceReserved));
+    assert_eq!(refusal(reserved), (Code::InvalidArgument, ErrorReason::NamespaceReserved));
 });
