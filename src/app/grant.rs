@@ -4,10 +4,9 @@ use super::conferral::{is_stranger, not_a_member, same};
 use super::entry::EntryView;
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{Guard, permissions};
-use super::receiver::{Opening, Place, Stranger};
+use super::guard::{Through, permissions};
+use super::receiver::{Opening, Place};
 use super::role::undeclared;
-use super::user::find_user;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::domain::event::Event;
@@ -40,10 +39,11 @@ impl App {
             if let Some(violation) = undeclared(change.catalogue(), "pattern", &cmd.pattern) {
                 return Err(Error::Invalid(vec![violation]));
             }
+            let owner = change.stated_owner(cmd).await?;
             let subject = change.receiver(&cmd.principal).await?;
             let receiver = subject.principal();
             let confers = Confers::Grant { pattern: cmd.pattern.clone(), reach: cmd.reach };
-            let scope = change.require_may_grant(cmd, &confers, receiver).await?;
+            let scope = change.require_may_grant(cmd, &confers, owner, receiver).await?;
             if let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) {
                 return Err(not_a_member(organization));
             }
@@ -69,12 +69,17 @@ impl App {
 
 impl Change<'_> {
     /// The scope of the grant, once the call's permission reaches there and rule 3 is kept.
-    async fn require_may_grant(&self, cmd: &GrantPermission, confers: &Confers, receiver: &Principal) -> Result<Scope> {
+    async fn require_may_grant(
+        &self,
+        cmd: &GrantPermission,
+        confers: &Confers,
+        owner: Option<PrincipalId>,
+        receiver: &Principal,
+    ) -> Result<Scope> {
         let mut guard = self.guard().await?;
-        let owner = self.stated_owner(&guard, cmd).await?;
         let mut openings: Vec<Opening> = vec![(permissions::GRANT, Some(receiver.id))];
         openings.extend(owner.map(|owner| (permissions::SHARE, Some(owner))));
-        let (scope, reaches) = self.scope_for(&mut guard, receiver, &cmd.place, &openings, Stranger::StaysOut).await?;
+        let (scope, reaches) = self.scope_for(&mut guard, receiver, &cmd.place, &openings).await?;
         if !reaches {
             guard.require(permissions::GRANT, scope.organization(), Some(receiver.id)).await?;
         }
@@ -90,19 +95,20 @@ impl Change<'_> {
     }
 
     /// The owner of the resource, which service accounts alone may state. An id is taken as it is: an owner that does
-    /// not exist is in nobody's team.
-    async fn stated_owner(&self, guard: &Guard<'_, Self>, cmd: &GrantPermission) -> Result<Option<PrincipalId>> {
+    /// not exist is in nobody's team. An address is of somebody whom the caller knows.
+    async fn stated_owner(&self, cmd: &GrantPermission) -> Result<Option<PrincipalId>> {
         let Some(owner) = &cmd.owner else { return Ok(None) };
+        let mut guard = self.guard().await?;
         if guard.actor.principal().is_user() {
             return Err(Error::field("owner", "may be stated by service accounts only"));
         }
-        match owner {
-            Handle::Id(id) => Ok(Some(PrincipalId(*id))),
-            Handle::Natural(_) => {
-                let found = find_user(self.rows(), owner).await?.ok_or_else(|| Error::not_found("owner"))?;
-                Ok(Some(found.id.into()))
-            }
+        if let Handle::Id(id) = owner {
+            return Ok(Some(PrincipalId(*id)));
         }
+        let (user, subject) = self.found_user(owner, "owner").await?;
+        let known = guard.reads_user(subject.principal()).await?
+            || guard.allows_in_one(permissions::SHARE, subject.principal(), Through::Active).await?;
+        if known { Ok(Some(user.id.into())) } else { Err(Error::not_found("owner")) }
     }
 }
 

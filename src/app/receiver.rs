@@ -1,7 +1,6 @@
 //! To whom, and where: the principal and the scope of a call that gives or takes something, as far as its caller may
 //! know of them.
 
-use super::conferral::is_stranger;
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
@@ -22,14 +21,6 @@ pub enum Place {
 /// A permission that opens a call, about what that owner owns.
 pub(super) type Opening = (&'static str, Option<PrincipalId>);
 
-/// What a call does about somebody who is no member of the organization.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stranger {
-    /// Makes them one, if the caller may add members.
-    Joins,
-    StaysOut,
-}
-
 impl Change<'_> {
     /// A principal named by its id, a user's e-mail address or a service account's name. Whether the caller may know of
     /// it is yet to be asked: [`Change::scope_for`].
@@ -48,9 +39,10 @@ impl Change<'_> {
         subject.ok_or_else(|| Error::not_found("principal"))
     }
 
-    /// The scope, once it and the receiver are the caller's to know of, and whether one of the openings holds there.
+    /// The scope, once the receiver and it are the caller's to know of, and whether one of the openings holds there.
     ///
-    /// Reaching somebody is knowing of them: a member of the organization there, anybody realm-wide.
+    /// Reaching somebody is knowing of them: a member of the organization there, anybody realm-wide. Of a receiver that
+    /// the caller does not know nothing is told, not even that something else is wrong with the call.
     ///
     /// # Errors
     /// NOT_FOUND.
@@ -60,24 +52,23 @@ impl Change<'_> {
         receiver: &Principal,
         place: &Place,
         openings: &[Opening],
-        stranger: Stranger,
     ) -> Result<(Scope, bool)> {
-        let scope = self.scope(place).await?;
-        let reaches = reaches(guard, openings, scope).await?;
-        let Some(organization) = scope.organization() else {
-            let known = reaches || reads(guard, receiver).await?;
-            return if known { Ok((scope, reaches)) } else { Err(Error::not_found("principal")) };
+        let known = reads(guard, receiver).await? || reaches(guard, openings, Scope::Realm).await?;
+        let scope = match self.scope(place).await? {
+            Some(scope) => scope,
+            None => return Err(Error::not_found(if known { "organization" } else { "principal" })),
         };
-        if !reaches && !guard.reads_organization(organization).await? {
-            return Err(Error::not_found("organization"));
+        let reaches = reaches(guard, openings, scope).await?;
+        let belongs = scope.organization().is_some_and(|organization| belongs(receiver, organization));
+        if !known && !(reaches && belongs) {
+            return Err(Error::not_found("principal"));
         }
-        let known = reaches
-            && (belongs(receiver, organization) || self::reaches(guard, openings, Scope::Realm).await?)
-            || reads(guard, receiver).await?
-            || stranger == Stranger::Joins
-                && is_stranger(receiver, organization)
-                && self.may_add_members(guard, organization).await?;
-        if known { Ok((scope, reaches)) } else { Err(Error::not_found("principal")) }
+        match scope.organization() {
+            Some(organization) if !reaches && !guard.reads_organization(organization).await? => {
+                Err(Error::not_found("organization"))
+            }
+            _ => Ok((scope, reaches)),
+        }
     }
 
     /// Whether the realm lets its administrators add members and the actor is one, there.
@@ -90,14 +81,14 @@ impl Change<'_> {
             && guard.allows(permissions::ADD_MEMBERS, Some(organization), None).await?)
     }
 
-    async fn scope(&self, place: &Place) -> Result<Scope> {
+    /// `None`: there is no such organization.
+    async fn scope(&self, place: &Place) -> Result<Option<Scope>> {
         let found = match place {
-            Place::Realm => return Ok(Scope::Realm),
+            Place::Realm => return Ok(Some(Scope::Realm)),
             Place::Organization(Handle::Id(id)) => self.rows().organization(OrganizationId(*id)).await?,
             Place::Organization(Handle::Natural(slug)) => self.rows().organization_by_slug(slug).await?,
         };
-        let organization = found.ok_or_else(|| Error::not_found("organization"))?;
-        Ok(Scope::Organization(organization.id))
+        Ok(found.map(|organization| Scope::Organization(organization.id)))
     }
 }
 

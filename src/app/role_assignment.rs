@@ -5,7 +5,7 @@ use super::entry::{EntryView, views};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
-use super::receiver::{Place, Stranger};
+use super::receiver::Place;
 use super::user::find_role;
 use super::write::{Change, Done};
 use super::{App, Ctx};
@@ -47,7 +47,7 @@ impl App {
     pub async fn assign_role(&self, ctx: &Ctx, cmd: &AssignRole) -> Result<Done<EntryView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let subject = change.receiver(&cmd.principal).await?;
-            let scope = change.scope_to_assign_in(&subject, &cmd.place, Stranger::Joins).await?;
+            let scope = change.scope_to_assign_in(&subject, &cmd.place).await?;
             let role = find_role(change.catalogue(), &cmd.role).ok_or_else(|| Error::not_found("role"))?;
             let receiver = subject.principal().id;
             let row = change.confer_role(receiver, role, scope, cmd.resource.clone(), cmd.window).await?;
@@ -96,11 +96,11 @@ impl Change<'_> {
     }
 
     /// The scope in which the actor assigns and revokes roles of this principal.
-    async fn scope_to_assign_in(&self, subject: &Subject, place: &Place, stranger: Stranger) -> Result<Scope> {
+    async fn scope_to_assign_in(&self, subject: &Subject, place: &Place) -> Result<Scope> {
         let receiver = subject.principal();
         let mut guard = self.guard().await?;
         let opening = (permissions::ASSIGN, Some(receiver.id));
-        let (scope, reaches) = self.scope_for(&mut guard, receiver, place, &[opening], stranger).await?;
+        let (scope, reaches) = self.scope_for(&mut guard, receiver, place, &[opening]).await?;
         if !reaches {
             guard.require(permissions::ASSIGN, scope.organization(), Some(receiver.id)).await?;
         }
@@ -117,7 +117,7 @@ impl Change<'_> {
             Scope::Realm => Place::Realm,
             Scope::Organization(id) => Place::Organization(Handle::Id(id.0)),
         };
-        match self.scope_to_assign_in(&subject, &place, Stranger::StaysOut).await {
+        match self.scope_to_assign_in(&subject, &place).await {
             Err(Error::Refused(refusal)) if refusal.reason == super::Reason::NotFound => Err(unknown()),
             Err(error) => Err(error),
             Ok(scope) => Ok(Taking { subject, role, scope, rows: vec![row] }),
@@ -132,7 +132,7 @@ impl Change<'_> {
         resource: Option<&Resource>,
     ) -> Result<Taking> {
         let subject = self.receiver(principal).await?;
-        let scope = self.scope_to_assign_in(&subject, place, Stranger::StaysOut).await?;
+        let scope = self.scope_to_assign_in(&subject, place).await?;
         let role = find_role(self.catalogue(), role).ok_or_else(|| Error::not_found("role"))?;
         let filter =
             EntryFilter { principal: Some(subject.principal().id), role: Some(role), ..EntryFilter::default() };
