@@ -12,11 +12,11 @@ use super::guard::{Guard, permissions};
 use super::membership::company;
 use super::user::person;
 use super::write::Change;
-use crate::domain::assignment::{self, ENTRIES_MAX, Unfit};
-use crate::domain::catalogue::Role;
+use crate::domain::assignment::{self, ENTRIES_MAX, Opened, Unfit, opened};
+use crate::domain::catalogue::{Catalogue, Role};
 use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Conferred, Event};
-use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, ServiceAccountId, UserId};
 use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
 
 impl Change<'_> {
@@ -60,7 +60,7 @@ impl Change<'_> {
     }
 
     /// Rule 3 for a role, given or taken: the actor holds what it confers, or something waives that; and so for every
-    /// role that it lets its holders give.
+    /// role of the receiver's that it opens, and for every role that it lets its holders give.
     ///
     /// # Errors
     /// ROLE_RESTRICTED, NOT_CONTAINED; the nearest miss of `countersign.roles.assign` for a role with `may_assign`.
@@ -72,13 +72,18 @@ impl Change<'_> {
         on_resource: bool,
     ) -> Result<()> {
         let mut guard = self.guard().await?;
-        let giving = Giving { role, scope, on_resource, receiver: Some(receiver) };
-        require_conferrable(&mut guard, &giving).await?;
+        let oneself = self.behind().await?;
+        let to = To::Receiver(receiver);
+        require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
+        for Opened { role, scope, on_resource } in opened(self.catalogue(), receiver, role, scope, self.ctx.now) {
+            require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
+        }
         let passed_on = assignment::passed_on(self.catalogue(), &[role]);
-        self.require_may_pass_on(passed_on, scope, Some(receiver.id)).await
+        self.require_may_pass_on(passed_on, scope, Some(receiver)).await
     }
 
-    /// Requires that the actor could itself assign each of these roles, which somebody may from now on pass on.
+    /// Requires that the actor could itself assign each of these roles, which this holder, or whoever comes to be one,
+    /// may from now on pass on.
     ///
     /// # Errors
     /// As [`Change::require_may_give`].
@@ -86,18 +91,32 @@ impl Change<'_> {
         &self,
         passed_on: BTreeSet<RoleId>,
         scope: Scope,
-        receiver: Option<PrincipalId>,
+        holder: Option<&Principal>,
     ) -> Result<()> {
         if passed_on.is_empty() {
             return Ok(());
         }
         let mut guard = self.guard().await?;
-        guard.require(permissions::ASSIGN, scope.organization(), receiver).await?;
+        let oneself = self.behind().await?;
+        guard.require(permissions::ASSIGN, scope.organization(), holder.map(|holder| holder.id)).await?;
+        let to = To::WhomeverOf(holder);
         for role in passed_on {
-            let giving = Giving { role, scope, on_resource: false, receiver: None };
+            let giving = Giving { role, scope, on_resource: false, to, oneself: &oneself };
             require_conferrable(&mut guard, &giving).await?;
         }
         Ok(())
+    }
+
+    /// Who acts by this call: the actor and, behind a service account, everybody who ever made a key of it.
+    pub(super) async fn behind(&self) -> Result<BTreeSet<PrincipalId>> {
+        let actor = self.ctx.actor_id()?;
+        let mut found = BTreeSet::from([actor]);
+        let mut next = vec![actor];
+        while let Some(account) = next.pop() {
+            let makers = self.rows().key_makers(ServiceAccountId(account.0)).await?;
+            next.extend(makers.into_iter().filter(|maker| found.insert(*maker)));
+        }
+        Ok(found)
     }
 
     /// Writes an entry that the actor makes, beside those that the principal holds already.
@@ -162,7 +181,7 @@ impl Change<'_> {
         if !self.may_add_members(&mut guard, organization).await? {
             return Err(not_a_member(organization));
         }
-        if guard.actor.principal().id == receiver.id {
+        if self.behind().await?.contains(&receiver.id) {
             return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
         }
         let user = self.rows().user(UserId(receiver.id.0)).await?.ok_or_else(|| Error::not_found("principal"))?;
@@ -183,33 +202,52 @@ impl Change<'_> {
     }
 }
 
-/// A role that somebody is about to get, or, without a receiver, that users might get from its giver.
+/// A role that somebody is about to get.
 struct Giving<'a> {
     role: RoleId,
     scope: Scope,
     on_resource: bool,
-    receiver: Option<&'a Principal>,
+    to: To<'a>,
+    /// Who acts.
+    oneself: &'a BTreeSet<PrincipalId>,
+}
+
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Receiver(&'a Principal),
+    /// Any user, from a principal that is known or yet to be.
+    WhomeverOf(Option<&'a Principal>),
+}
+
+impl Giving<'_> {
+    /// Whether `may_assign` can be for this: it gives to users, and nothing reserved to oneself, nor to a service that
+    /// might give it on to whoever made its key.
+    fn is_given_away(&self, catalogue: &Catalogue) -> bool {
+        let (to_user, returns) = match self.to {
+            To::Receiver(receiver) => (receiver.is_user(), self.oneself.contains(&receiver.id)),
+            To::WhomeverOf(holder) => (true, holder.is_some_and(|holder| !holder.is_user())),
+        };
+        to_user && !(returns && assignment::confers_reserved(catalogue, self.role))
+    }
 }
 
 /// The containment table, and what waives it.
 async fn require_conferrable(guard: &mut Guard<'_, Change<'_>>, giving: &Giving<'_>) -> Result<()> {
-    let Giving { role, scope, on_resource, receiver } = *giving;
+    let Giving { role, scope, on_resource, to, oneself: _ } = *giving;
     if guard.facts.catalogue().role_is_restricted(role) {
         let needed = permissions::ASSIGN_RESTRICTED;
         let may = guard.allows(needed, scope.organization(), None).await?;
         return if may { Ok(()) } else { Err(restricted(guard.facts.catalogue().role(role))) };
     }
     let confers = Confers::Role(role);
-    let actor = guard.actor.principal().id;
     // Nobody leads themself: without a receiver, no team makes up for reach.
-    let whom = receiver.map_or(actor, |receiver| receiver.id);
+    let whom = match to {
+        To::Receiver(receiver) => receiver.id,
+        To::WhomeverOf(_) => guard.actor.principal().id,
+    };
     match guard.require_contained(&confers, scope, on_resource, None, whom).await {
         Err(Error::Refused(refusal)) if refusal.reason == Reason::NotContained => {
-            let catalogue = guard.facts.catalogue();
-            let to_oneself = receiver.is_some_and(|receiver| receiver.id == actor);
-            let given_away = receiver.is_none_or(Principal::is_user)
-                && !(to_oneself && assignment::confers_reserved(catalogue, role));
-            let waived = given_away && guard.may_assign(role, scope).await?;
+            let waived = giving.is_given_away(guard.facts.catalogue()) && guard.may_assign(role, scope).await?;
             if waived { Ok(()) } else { Err(refusal.into()) }
         }
         outcome => outcome,

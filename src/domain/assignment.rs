@@ -109,6 +109,44 @@ pub fn passed_on(catalogue: &Catalogue, roles: &[RoleId]) -> BTreeSet<RoleId> {
     found
 }
 
+/// A role that somebody holds, where another one opens it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    pub role: RoleId,
+    pub scope: Scope,
+    /// Whether it is held for one resource.
+    pub on_resource: bool,
+}
+
+/// The roles, of those that the principal holds, that confer only beside this one, wherever that is in its scope.
+pub fn opened<'a>(
+    catalogue: &'a Catalogue,
+    holder: &'a Principal,
+    role: RoleId,
+    scope: Scope,
+    now: Timestamp,
+) -> impl Iterator<Item = Opened> + 'a {
+    let lasting = move |entry: &&Entry| entry.window.expires_at().is_none_or(|until| now < until);
+    let shared = move |entry: &Entry| {
+        if scope.covers(entry.scope.organization()) {
+            Some(entry.scope)
+        } else {
+            entry.scope.covers(scope.organization()).then_some(scope)
+        }
+    };
+    holder.entries.iter().filter(lasting).flat_map(move |entry| {
+        let held = match entry.confers {
+            Confers::Role(held) => shared(entry).map(|scope| (held, scope)),
+            Confers::Grant { .. } => None,
+        };
+        let on_resource = entry.resource.is_some();
+        held.into_iter().flat_map(move |(held, scope)| {
+            let waiting = catalogue.with_included(held).filter(move |it| it.conditions.roles.contains(&role));
+            waiting.map(move |waiting| Opened { role: waiting.id, scope, on_resource })
+        })
+    })
+}
+
 /// Whether the role, or one that it includes, confers something reserved.
 #[must_use]
 pub fn confers_reserved(catalogue: &Catalogue, role: RoleId) -> bool {

@@ -101,6 +101,24 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(live.count(self.conn).await?)
     }
 
+    /// Who ever made a key of the account, revoked ones included.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn key_makers(&self, account: ServiceAccountId) -> Result<Vec<PrincipalId>> {
+        let makers = api_keys::Entity::find()
+            .select_only()
+            .column(api_keys::Column::CreatedBy)
+            .distinct()
+            .filter(api_keys::Column::RealmId.eq(self.realm.0))
+            .filter(api_keys::Column::ServiceAccountId.eq(account.0))
+            .filter(api_keys::Column::CreatedBy.is_not_null())
+            .into_tuple::<uuid::Uuid>()
+            .all(self.conn)
+            .await?;
+        Ok(makers.into_iter().map(PrincipalId).collect())
+    }
+
     /// The API key of that id.
     ///
     /// # Errors
