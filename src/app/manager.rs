@@ -1,15 +1,17 @@
 //! Who leads whom: no cycles, no chain too long, and nobody who makes themself a leader of people they did not reach.
 
 use super::error::{Error, Result};
-use super::facts::{Facts, MANAGERS_MAX};
+use super::facts::{Facts, MANAGERS_MAX, managers_of};
 use super::guard::permissions;
 use super::user::UserView;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::domain::account::User;
+use crate::domain::decision::in_team;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{PrincipalId, UserId};
+use crate::domain::policy::Team;
 use crate::store::Rows;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,17 +50,33 @@ impl App {
 
 impl Change<'_> {
     async fn require_reach_over_managers(&self, user: &User, after: Option<UserId>) -> Result<()> {
+        self.require_no_growing_team(user.id.into(), after).await?;
         let mut guard = self.guard().await?;
         let me = guard.actor.principal().id;
-        if after.map(PrincipalId::from) == Some(me) && !guard.leads(user.id.into()).await? {
-            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
-        }
         for manager in user.manager.iter().chain(&after).filter(|manager| PrincipalId::from(**manager) != me) {
             if let Some(subject) = self.principal((*manager).into()).await? {
                 guard.require_over_account(permissions::SET_MANAGER, subject.principal()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Nobody comes to lead whom they did not lead before by a call of their own, be it as somebody's manager's manager.
+    async fn require_no_growing_team(&self, user: PrincipalId, after: Option<UserId>) -> Result<()> {
+        let Some(manager) = after.map(PrincipalId::from) else { return Ok(()) };
+        for leader in self.behind().await? {
+            let would_lead =
+                leader == manager || self.catalogue().policy.team == Team::Chain && self.leads(leader, manager).await?;
+            if would_lead && !self.leads(leader, user).await? {
+                return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn leads(&self, leader: PrincipalId, somebody: PrincipalId) -> Result<bool> {
+        let managers = managers_of(self, somebody).await?;
+        Ok(in_team(leader, &managers, self.catalogue().policy.team))
     }
 
     async fn require_no_manager_cycle(&self, user: UserId, after: Option<UserId>) -> Result<()> {
