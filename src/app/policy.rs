@@ -8,6 +8,7 @@ use super::guard::permissions;
 use super::user::find_role;
 use super::write::Change;
 use super::{Reason, Violation};
+use crate::domain::assignment::passed_on;
 use crate::domain::handle::Handle;
 use crate::domain::ids::UserId;
 use crate::domain::message::Template;
@@ -45,11 +46,11 @@ impl Change<'_> {
     /// Requires that what the policy confers from now on is the caller's to give.
     ///
     /// # Errors
-    /// NOT_CONTAINED and ROLE_RESTRICTED for the founding role; ACTOR_WOULD_GAIN for deeper teams, if the caller has one.
+    /// NOT_CONTAINED and ROLE_RESTRICTED for the founding role and for what it lets be given; ACTOR_WOULD_GAIN for deeper teams, if the caller has one.
     pub(super) async fn require_may_confer(&self, rewrite: &Rewrite<'_>) -> Result<()> {
         let Rewrite { before, after } = rewrite;
         let mut guard = self.guard().await?;
-        let actor = guard.actor.principal().clone();
+        let actor = guard.actor.principal().id;
         let founds = rewrite.changes(|policy| &policy.founding) || rewrite.changes(|policy| &policy.founding_role);
         if let Some(role) = after.founding_role.as_deref().filter(|_| founds && after.founding != Founding::Nobody)
             && let Some(role) = self.catalogue().role_named(role).map(|role| role.id)
@@ -59,13 +60,15 @@ impl Change<'_> {
             {
                 return Err(Error::refused(Reason::RoleRestricted, "the founding role is restricted"));
             }
-            guard.require_contained(&Confers::Role(role), Scope::Realm, false, None, actor.id).await?;
+            guard.require_contained(&Confers::Role(role), Scope::Realm, false, None, actor).await?;
+            self.require_may_pass_on(passed_on(self.catalogue(), &[role]), Scope::Realm, None).await?;
         }
         let deepens = before.team == Team::Direct && after.team == Team::Chain;
-        if deepens && actor.is_user() && !guard.allows(permissions::ESCALATE, None, None).await? {
-            let team = self.rows().direct_reports(UserId(actor.id.0)).await?;
-            if !team.is_empty() {
-                return Err(Error::refused(Reason::ActorWouldGain, "the caller's own team would grow"));
+        if deepens && !guard.allows(permissions::ESCALATE, None, None).await? {
+            for leader in self.behind().await? {
+                if !self.rows().direct_reports(UserId(leader.0)).await?.is_empty() {
+                    return Err(Error::refused(Reason::ActorWouldGain, "the caller's own team would grow"));
+                }
             }
         }
         Ok(())
