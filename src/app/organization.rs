@@ -18,7 +18,7 @@ use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::organization::{Contact, Identifier, Member, Organization, claims, identifiers};
 use crate::domain::policy::Policy;
-use crate::domain::snapshot::{MembershipState, Scope};
+use crate::domain::snapshot::{Confers, MembershipState, Scope};
 use crate::store::Constraint;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,11 +60,13 @@ impl App {
     /// Makes an organization.
     ///
     /// # Errors
-    /// A nearest miss; INVALID_FIELDS for what the realm does not name; ALREADY_EXISTS, IDENTIFIER_TAKEN.
+    /// A nearest miss; INVALID_FIELDS for what the realm does not name; ACTOR_WOULD_GAIN, ALREADY_EXISTS,
+    /// IDENTIFIER_TAKEN.
     pub async fn create_organization(&self, ctx: &Ctx, cmd: &CreateOrganization) -> Result<Done<Organization>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             change.guard().await?.require(permissions::CREATE_ORGANIZATION, None, None).await?;
             let organization = new_organization(self, ctx, cmd, &change.catalogue().policy)?;
+            change.require_no_opening(&organization.entitlements).await?;
             change.require_unrivalled(&organization).await?;
             let inserted = change.rows().insert_organization(&organization).await;
             taken(inserted, Constraint::OrganizationSlug, "slug", &cmd.slug)?;
@@ -156,14 +158,46 @@ impl Change<'_> {
     /// they could join with them.
     async fn require_no_way_in(&self, organization: OrganizationId) -> Result<()> {
         let mut guard = self.guard().await?;
-        let actor = guard.actor.principal().clone();
-        let outside = actor.is_user() && actor.active_membership(organization).is_none();
-        if outside
-            && self.catalogue().policy.codes_alone_admit()
-            && !guard.allows(permissions::ESCALATE, Some(organization), None).await?
-        {
-            let message = "knowing these codes, the caller could become a member";
-            return Err(Error::refused(Reason::ActorWouldGain, message));
+        let open = self.catalogue().policy.codes_alone_admit();
+        if !open || guard.allows(permissions::ESCALATE, Some(organization), None).await? {
+            return Ok(());
+        }
+        for somebody in self.behind().await? {
+            let Some(subject) = self.principal(somebody).await? else { continue };
+            let known = subject.principal();
+            if known.is_user() && known.active_membership(organization).is_none() {
+                let message = "knowing these codes, the caller could become a member";
+                return Err(Error::refused(Reason::ActorWouldGain, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an organization licenses opens roles: nobody makes one that opens a role of theirs, held realm-wide, which
+    /// they could not give.
+    async fn require_no_opening(&self, entitlements: &BTreeSet<String>) -> Result<()> {
+        let catalogue = self.catalogue();
+        for somebody in self.behind().await? {
+            let Some(subject) = self.principal(somebody).await? else { continue };
+            let held = subject.principal().entries.iter().filter_map(|entry| match (&entry.confers, entry.scope) {
+                (Confers::Role(role), Scope::Realm) => Some(*role),
+                _ => None,
+            });
+            let asks =
+                |role: &&Role| role.conditions.any_entitlement.iter().any(|product| entitlements.contains(product));
+            let opened: BTreeSet<RoleId> =
+                held.flat_map(|role| catalogue.with_included(role)).filter(asks).map(|role| role.id).collect();
+            let mut guard = self.guard().await?;
+            for role in opened {
+                let confers = Confers::Role(role);
+                match guard.require_contained(&confers, Scope::Realm, false, None, somebody).await {
+                    Err(Error::Refused(refusal)) if refusal.reason == Reason::NotContained => {
+                        let message = "what the organization licenses would open a role of the caller's";
+                        return Err(Error::refused(Reason::ActorWouldGain, message));
+                    }
+                    contained => contained?,
+                }
+            }
         }
         Ok(())
     }
@@ -205,7 +239,7 @@ impl Change<'_> {
         organization: OrganizationId,
         attributes: &BTreeMap<String, String>,
     ) -> Result<()> {
-        if self.actor().await?.principal().id == user {
+        if self.behind().await?.contains(&user) {
             return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
         }
         let subject = self.principal(user).await?.ok_or_else(|| Error::not_found("user"))?;

@@ -203,7 +203,7 @@ impl Policy {
     /// Whether whoever knows an organization's codes becomes a member without anybody deciding.
     #[must_use]
     pub fn codes_alone_admit(&self) -> bool {
-        self.self_registration == SelfRegistration::ByOrganizationCode && self.approval == ApprovalBy::Nobody
+        self.self_registration != SelfRegistration::Closed && self.approval == ApprovalBy::Nobody
     }
 
     /// What this policy contributes to the gates of a realm in that state.
