@@ -9,7 +9,7 @@ use super::guard::permissions;
 use super::write::Change;
 use super::{Actor, Reason};
 use crate::cache::Subject;
-use crate::domain::decision::{CompiledPrincipal, Question};
+use crate::domain::decision::{CompiledPrincipal, Question, opens_within};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, UserId};
 use crate::domain::snapshot::{Entry, Principal};
 use crate::store::EntryFilter;
@@ -84,17 +84,22 @@ impl Change<'_> {
         Ok(false)
     }
 
-    /// Whether a member's entries scoped to the organization give the right to assign roles there, at ALL.
+    /// Whether a member's entries scoped to the organization give the right to assign roles there, at ALL. Gates and
+    /// conditions are asked of all that the member holds.
     async fn assigns_there(
         &self,
         subject: &Subject,
         organization: OrganizationId,
         counts: impl Fn(&Entry) -> bool,
     ) -> Result<bool> {
-        let scoped = |entry: &Entry| entry.scope.organization() == Some(organization) && counts(entry);
-        let subject = compiled(self, subject.principal(), scoped);
+        let subject = compiled(self, subject.principal(), counts);
         let question = question(self, permissions::ASSIGN, organization)?;
-        Ok(decide(self, &mut Basket::default(), &subject, &question, self.ctx.now).await?.is_allowed())
+        let mut basket = Basket::default();
+        if !decide(self, &mut basket, &subject, &question, self.ctx.now).await?.is_allowed() {
+            return Ok(false);
+        }
+        let world = basket.world(self.catalogue(), &subject, None);
+        Ok(opens_within(&world, question.permission, organization, self.ctx.now))
     }
 }
 

@@ -159,6 +159,19 @@ pub fn try_decide(world: &World<'_>, question: &Question<'_>, now: Timestamp) ->
     Ok(Decision::Denied)
 }
 
+/// Whether entries scoped to the organization alone open this there, at ALL. Gates aside; what conditions ask for may
+/// be held anywhere.
+#[must_use]
+pub fn opens_within(world: &World<'_>, permission: PermissionId, organization: OrganizationId, now: Timestamp) -> bool {
+    let Found::Place(place) = world.find(Some(organization)) else { return false };
+    let ask = Ask { permission, wanted: Reach::All.into(), place, now };
+    let mut slots = world.subject.slots_without_resource(place);
+    slots.any(|slot| {
+        let scoped = world.subject.entry(slot).scope.organization() == Some(organization);
+        scoped && world.subject.slot_allows(world, slot, &ask)
+    })
+}
+
 impl<'a> World<'a> {
     /// Every gate of the subject that fails, in their order. Basic access that would need more to be gathered counts as
     /// missing: see [`World::gates_need`].
