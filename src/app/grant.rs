@@ -83,15 +83,24 @@ impl Change<'_> {
         if !reaches {
             guard.require(permissions::GRANT, scope.organization(), Some(receiver.id)).await?;
         }
-        if self.catalogue().only_restricted_confer(&cmd.pattern)
-            && !guard.allows(permissions::ASSIGN_RESTRICTED, scope.organization(), None).await?
-        {
-            let message = format!("only restricted roles confer {} or part of it", cmd.pattern);
-            let facts = vec![("pattern", cmd.pattern.to_string())];
-            return Err(Error::refused_with(Reason::RoleRestricted, message, facts));
-        }
+        self.require_unrestricted(&cmd.pattern, scope).await?;
         guard.require_contained(confers, scope, cmd.resource.is_some(), owner, receiver.id).await?;
         Ok(scope)
+    }
+
+    /// Requires `countersign.roles.assign_restricted` for a pattern that only restricted roles confer.
+    ///
+    /// # Errors
+    /// ROLE_RESTRICTED.
+    pub(super) async fn require_unrestricted(&self, pattern: &Pattern, scope: Scope) -> Result<()> {
+        if !self.catalogue().only_restricted_confer(pattern)
+            || self.guard().await?.allows(permissions::ASSIGN_RESTRICTED, scope.organization(), None).await?
+        {
+            return Ok(());
+        }
+        let message = format!("only restricted roles confer {pattern} or part of it");
+        let facts = vec![("pattern", pattern.to_string())];
+        Err(Error::refused_with(Reason::RoleRestricted, message, facts))
     }
 
     /// The owner of the resource, which service accounts alone may state. An id is taken as it is: an owner that does

@@ -174,7 +174,8 @@ impl Change<'_> {
             let Entry { confers, scope, resource, .. } = entry;
             match confers {
                 Confers::Role(role) => self.require_may_give(principal, *role, *scope, resource.is_some()).await?,
-                Confers::Grant { .. } => {
+                Confers::Grant { pattern, .. } => {
+                    self.require_unrestricted(pattern, *scope).await?;
                     guard.require_contained(confers, *scope, resource.is_some(), None, principal.id).await?;
                 }
             }
