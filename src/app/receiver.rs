@@ -60,7 +60,7 @@ impl Change<'_> {
         };
         let reaches = reaches(guard, openings, scope).await?;
         let belongs = scope.organization().is_some_and(|organization| belongs(receiver, organization));
-        if !known && !(reaches && belongs) {
+        if !(known || (reaches && belongs)) {
             return Err(Error::not_found("principal"));
         }
         match scope.organization() {
