@@ -36,6 +36,7 @@ CREATE TABLE entries (
     created_at bigint NOT NULL,
     created_by uuid
 );
-CREATE INDEX entries_principal ON entries (principal_id);
+-- With the realm, which every query names: SQLite would else read a whole realm by entries_role.
+CREATE INDEX entries_principal ON entries (principal_id, realm_id);
 CREATE INDEX entries_role ON entries (realm_id, role_id, organization_id, principal_id);
 CREATE INDEX entries_organization ON entries (organization_id, principal_id);
