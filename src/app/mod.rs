@@ -46,9 +46,12 @@ mod users;
 mod verification;
 mod write;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use metrics::Histogram;
+use parking_lot::RwLock;
+use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
 pub use admission::{FailingGate, Requirement};
@@ -102,6 +105,8 @@ pub struct App {
     pub(crate) clock: Clock,
     credentials: credential::Remembered,
     realm_names: admission::RealmNames,
+    /// The consistency token printed last, by realm.
+    printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
     limits: limits::Limits,
     /// How long changes take.
     writes: Histogram,
@@ -137,6 +142,7 @@ impl App {
             clock,
             credentials: credential::Remembered::default(),
             realm_names: admission::RealmNames::default(),
+            printed: RwLock::default(),
             limits: limits::Limits::new(rates),
             writes: Database::register().writes,
             decisions: Decisions::register(),
@@ -155,10 +161,18 @@ impl App {
         &self.clock
     }
 
-    /// The consistency token of a position of a realm, opaque to clients.
+    /// The consistency token of a position of a realm, opaque to clients. Printed once for the checks of one position:
+    /// to authenticate it costs more than to decide.
     #[must_use]
     pub fn consistency_token(&self, realm: RealmId, at: Position) -> String {
-        ConsistencyToken { realm, revision: at.revision, mark: at.mark }.print(&self.keys)
+        if let Some((of, text)) = self.printed.read().get(&realm)
+            && *of == at
+        {
+            return text.to_string();
+        }
+        let text = ConsistencyToken { realm, revision: at.revision, mark: at.mark }.print(&self.keys);
+        self.printed.write().insert(realm, (at, text.as_str().into()));
+        text
     }
 
     /// The position that a consistency token names; `None` if it is not one of this service.
