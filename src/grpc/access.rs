@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use rustc_hash::FxBuildHasher;
 
 use super::pb;
 use crate::app::Requirement;
@@ -29,9 +30,9 @@ pub struct Method {
     pub writes: bool,
 }
 
-/// Every RPC of ours, by its path.
+/// Every RPC of ours, by its path. Nobody can fill the table, so that a fast hash will do.
 #[derive(Clone, Debug)]
-pub struct Methods(HashMap<String, &'static Method>);
+pub struct Methods(HashMap<String, &'static Method, FxBuildHasher>);
 
 /// Why the contract can't be served.
 #[derive(Debug, thiserror::Error)]

@@ -101,7 +101,10 @@ impl Fields {
 
     /// A handle: an id, or something natural.
     pub(super) fn handle(&mut self, field: &str, text: &str) -> Handle {
-        Handle::parse(&self.text(field, text, 1..=254))
+        match Handle::parse(text) {
+            Handle::Natural(text) => Handle::Natural(self.text(field, &text, 1..=254)),
+            id @ Handle::Id(_) => id,
+        }
     }
 
     /// A handle that may be left out.
