@@ -15,6 +15,7 @@ use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router, TcpConnectInfo};
 use tower::layer::util::{Identity, Stack};
 
+use super::direct::Direct;
 use super::layers::Door;
 use super::pb::approval_service_server::ApprovalServiceServer;
 use super::pb::audit_service_server::AuditServiceServer;
@@ -40,6 +41,9 @@ const CONNECTIONS_PER_PEER: usize = 512;
 /// A silent connection is pinged after so long, and closed if it stays silent for as long again.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Every service, the door before them.
+pub type Services = Router<Stack<Direct, Stack<Door, Identity>>>;
+
 /// Every service behind the door.
 ///
 /// # Errors
@@ -49,7 +53,7 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
     door: Door,
     health: tonic_health::pb::health_server::HealthServer<H>,
     reflection: bool,
-) -> Result<Router<Stack<Door, Identity>>, tonic_reflection::server::Error> {
+) -> Result<Services, tonic_reflection::server::Error> {
     macro_rules! bounded {
         ($server:ident) => {
             $server::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -61,10 +65,10 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .layer(door)
+        .layer(Direct(bounded!(AuthorizationServiceServer)))
         .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(bounded!(ApprovalServiceServer))
         .add_service(bounded!(AuditServiceServer))
-        .add_service(bounded!(AuthorizationServiceServer))
         .add_service(bounded!(OrganizationServiceServer))
         .add_service(bounded!(RealmServiceServer))
         .add_service(bounded!(RegistrationServiceServer))
