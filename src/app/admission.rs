@@ -70,7 +70,7 @@ impl App {
         if holds_one(&home, &subject, permissions, now).await? {
             return Ok(actor);
         }
-        self.refusal(&home, &subject, permissions, *own, now).await.map_or(Ok(actor), Err)
+        Box::pin(self.refusal(&home, &subject, permissions, *own, now)).await.map_or(Ok(actor), Err)
     }
 
     /// Why a caller that holds none of the permissions is kept out; `None` if acting on oneself needs none.
@@ -113,8 +113,8 @@ impl App {
             return Ok(Some(*known));
         }
         let found = match Handle::parse(named) {
-            Handle::Id(id) => self.store.realm(RealmId(id)).await?,
-            Handle::Natural(name) => self.store.realm_named(&name).await?,
+            Handle::Id(id) => Box::pin(self.store.realm(RealmId(id))).await?,
+            Handle::Natural(name) => Box::pin(self.store.realm_named(&name)).await?,
         };
         if let Some(realm) = &found {
             self.realm_names.write().insert(named.to_owned(), realm.id);

@@ -285,13 +285,13 @@ impl<'a> Desk<'a> {
             About::Principal(id) => (*id, None),
             About::Email(email) => {
                 let identity = crate::domain::email::identity(email);
-                match self.app.store.rows(self.ctx.realm).user_by_identity(&identity).await? {
+                match Box::pin(self.app.store.rows(self.ctx.realm).user_by_identity(&identity)).await? {
                     Some(user) => (user.id.into(), None),
                     None => return Ok(Err(Reason::SubjectUnknown)),
                 }
             }
             About::AccessToken(token) => {
-                let caller = self.app.access_token(token, self.ctx.now).await?;
+                let caller = Box::pin(self.app.access_token(token, self.ctx.now)).await?;
                 match caller.filter(|caller| caller.realm == self.ctx.realm) {
                     Some(caller) => (caller.principal, Some(caller)),
                     None => return Ok(Err(Reason::TokenInvalid)),

@@ -105,7 +105,8 @@ impl Basket {
             }
             Needs::OwnerManagers => {
                 let managers = match owner {
-                    Some(owner) => managers_of(facts, owner).await?,
+                    // Boxed: few questions need it, and all would have to have room for it.
+                    Some(owner) => Box::pin(managers_of(facts, owner)).await?,
                     None => SmallVec::new(),
                 };
                 self.owner_managers = Some((owner, managers));
@@ -160,13 +161,24 @@ pub(crate) async fn holds_somewhere<F: Facts>(
     now: Timestamp,
 ) -> std::result::Result<bool, F::Fault> {
     let mut basket = Basket::default();
-    let somebody = PrincipalId(uuid::Uuid::nil());
-    let me = subject.principal().id;
-    let entries = &subject.principal().entries;
     let anywhere = Question { permission, organization: None, owner: None, resource: None };
     if decide(facts, &mut basket, subject, &anywhere, now).await?.is_allowed() {
         return Ok(true);
     }
+    Box::pin(holds_by_an_entry(facts, subject, permission, now)).await
+}
+
+/// Asks of each entry what it could open at all.
+async fn holds_by_an_entry<F: Facts>(
+    facts: &F,
+    subject: &CompiledPrincipal,
+    permission: PermissionId,
+    now: Timestamp,
+) -> std::result::Result<bool, F::Fault> {
+    let mut basket = Basket::default();
+    let somebody = PrincipalId(uuid::Uuid::nil());
+    let me = subject.principal().id;
+    let entries = &subject.principal().entries;
     // An entry of mine that led somebody would reach whoever has me for a manager.
     basket.owner_managers = Some((Some(somebody), SmallVec::from_slice(&[UserId(me.0)])));
     for entry in entries {

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use rustc_hash::FxBuildHasher;
 
 pub use view::{Freshness, View};
 
@@ -101,12 +102,15 @@ pub const LOAD_DEADLINE: Duration = Duration::from_secs(2);
 /// How often facts are gathered again because the realm moved on meanwhile.
 pub const GATHER_ATTEMPTS: usize = 3;
 
+/// Keyed by what the server made: a fast hash will do.
+type Realms<E> = HashMap<RealmId, Arc<RealmCache<E>>, FxBuildHasher>;
+
 /// Every snapshot that this process keeps.
 #[derive(Debug)]
 pub struct Snapshots<S: Source> {
     source: Arc<S>,
     options: Options,
-    realms: RwLock<HashMap<RealmId, Arc<RealmCache<S::Extra>>>>,
+    realms: RwLock<Realms<S::Extra>>,
     /// To which realm a credential belongs, which never changes.
     credential_realms: quick_cache::sync::Cache<[u8; 32], RealmId>,
     tail: tail::Tail,
@@ -190,7 +194,7 @@ impl<S: Source> Snapshots<S> {
         if let Some(known) = self.known(id) {
             return Ok(Some(known));
         }
-        let Some(position) = self.source.position(id).await? else { return Ok(None) };
+        let Some(position) = Box::pin(self.source.position(id)).await? else { return Ok(None) };
         let mut realms = self.realms.write();
         let begun = || Arc::new(RealmCache::new(id, position, self.options.principals));
         Ok(Some(Arc::clone(realms.entry(id).or_insert_with(begun))))

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{Answer, Snapshots, Source, TAIL_DEADLINE, TAIL_FRESH, Unavailable};
@@ -68,9 +69,10 @@ impl<S: Source> Snapshots<S> {
         self.tail_after(self.source.elapsed()).await
     }
 
-    /// Makes sure that a reading that began at `asked` or later has succeeded.
-    pub(super) async fn tail_after(&self, asked: Duration) -> Answer<()> {
-        let reading = async {
+    /// Makes sure that a reading that began at `asked` or later has succeeded. Boxed, so that a check, which hardly ever
+    /// reads the log, is not as large as if it did.
+    pub(super) fn tail_after(&self, asked: Duration) -> BoxFuture<'_, Answer<()>> {
+        let reading = async move {
             let mut running = self.tail.running.lock().await;
             if let Some((began, outcome)) = *running
                 && began >= asked
@@ -88,7 +90,8 @@ impl<S: Source> Snapshots<S> {
             *running = Some((began, outcome));
             outcome
         };
-        tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable))
+        let bounded = async { tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable)) };
+        Box::pin(bounded)
     }
 
     /// Whether what is kept may serve just now, without a look at the log.

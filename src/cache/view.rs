@@ -1,4 +1,7 @@
 //! A view: facts of one revision of one realm.
+//!
+//! Whatever has to be loaded is loaded in a boxed future, so that a check that finds everything is small: it is moved and
+//! allocated for each call.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,6 +62,10 @@ impl<S: Source> Snapshots<S> {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(kept.value.clone());
         }
+        Box::pin(self.load_credential(hash)).await
+    }
+
+    async fn load_credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
         let Some(found) = self.source.credential(hash).await? else { return Ok(None) };
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
         if let Some(credential) = &found.value {
@@ -94,6 +101,14 @@ impl<S: Source> Snapshots<S> {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
             return self.of(position, kept.catalogue.as_of).await.map(|()| kept);
         }
+        Box::pin(self.load_catalogue(realm, position)).await
+    }
+
+    async fn load_catalogue(
+        &self,
+        realm: &Arc<RealmCache<S::Extra>>,
+        position: Revision,
+    ) -> Result<Arc<RealmCatalogue<S::Extra>>, Miss> {
         let (source, home) = (Arc::clone(&self.source), Arc::clone(realm));
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
         let loaded = realm
@@ -151,7 +166,7 @@ impl<S: Source> View<'_, S> {
     pub async fn principal(&self, id: PrincipalId) -> Result<Option<Subject>, Miss> {
         let kept = match self.realm.principals.get(&id) {
             Some(kept) => self.hit(kept),
-            None => self.load_principal(id).await?,
+            None => Box::pin(self.load_principal(id)).await?,
         };
         self.snapshots.of(self.position, kept.as_of).await?;
         Ok(kept.value.as_ref().map(|kept| self.compiled(kept)))
@@ -164,7 +179,7 @@ impl<S: Source> View<'_, S> {
     pub async fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>, Miss> {
         let kept = match self.realm.organizations.get(&id) {
             Some(kept) => self.hit(kept),
-            None => self.load_organization(id).await?,
+            None => Box::pin(self.load_organization(id)).await?,
         };
         self.snapshots.of(self.position, kept.as_of).await?;
         Ok(kept.value.clone())

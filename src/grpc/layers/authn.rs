@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 use crate::app::{Error, Reason, Result};
 
 /// The metadata that names the realm of a call.
-const REALM: &str = "countersign-realm";
-const FORWARDED_FOR: &str = "x-forwarded-for";
+static REALM: HeaderName = HeaderName::from_static("countersign-realm");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The bearer credential; `None` = there is none.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
@@ -27,7 +27,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 
 /// The realm that the metadata names; `None` = it names none.
 pub(super) fn realm(headers: &HeaderMap) -> Result<Option<&str>> {
-    let mut all = headers.get_all(REALM).iter();
+    let mut all = headers.get_all(&REALM).iter();
     let Some(value) = all.next() else { return Ok(None) };
     let unknown = || Error::refused(Reason::RealmUnknown, "there is no such realm, or the credential is not of it");
     if all.next().is_some() {
@@ -43,7 +43,7 @@ pub(super) fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Ip
     if !trusted.iter().any(|network| network.contains(&peer)) {
         return peer;
     }
-    let said = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|value| value.to_str().ok());
+    let said = headers.get_all(&FORWARDED_FOR).iter().next_back().and_then(|value| value.to_str().ok());
     said.and_then(|list| list.rsplit(',').next()).and_then(|last| last.trim().parse().ok()).unwrap_or(peer)
 }
 

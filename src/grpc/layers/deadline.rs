@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, Response};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::app::Reason;
 use crate::grpc::status;
 
-const TIMEOUT: &str = "grpc-timeout";
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// No call takes longer, whatever its caller would wait: it holds a connection and, maybe, a realm's lock.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -19,20 +20,18 @@ pub(super) struct Deadline(Duration);
 
 /// The caller's deadline, bounded by ours. One that can't be read counts as none.
 pub(super) fn of(headers: &HeaderMap) -> Deadline {
-    let asked = headers.get(TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse);
+    let asked = headers.get(&TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse);
     Deadline(asked.map_or(LONGEST, |asked| asked.min(LONGEST)))
 }
 
 impl Deadline {
     /// Waits no longer than this.
-    pub(super) async fn bound(
+    pub(super) fn bound(
         self,
         answer: impl Future<Output = Result<Response<Body>, Status>>,
-    ) -> Result<Response<Body>, Status> {
-        match tokio::time::timeout(self.0, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(status::plain(Reason::DeadlineExceeded, "the deadline has passed")),
-        }
+    ) -> impl Future<Output = Result<Response<Body>, Status>> {
+        let passed = |_| Err(status::plain(Reason::DeadlineExceeded, "the deadline has passed"));
+        tokio::time::timeout(self.0, answer).map(move |answer| answer.unwrap_or_else(passed))
     }
 }
 

@@ -22,13 +22,13 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 use super::access::{FOREIGN, Method, Methods};
 use super::status;
@@ -99,14 +99,8 @@ where
         let seen = door.observer.begin(method, request.headers());
         let deadline = deadline::of(request.headers());
         Box::pin(async move {
-            let call = seen.call;
-            let span = seen.span.clone();
-            let answer = deadline.bound(door.handle(inner, request, method, call));
-            let response = match span {
-                Some(span) => tracing::Instrument::instrument(answer, span).await,
-                None => answer.await,
-            };
-            let response = response.unwrap_or_else(|refused| refused.into_http());
+            let answer = deadline.bound(door.handle(inner, request, method, seen.call)).instrument(seen.span.clone());
+            let response = answer.await.unwrap_or_else(|refused| refused.into_http());
             door.observer.end(seen, &response);
             Ok(response)
         })
@@ -117,7 +111,7 @@ impl Shared {
     async fn handle<S>(
         &self,
         inner: S,
-        request: Request<Body>,
+        mut request: Request<Body>,
         method: &'static Method,
         call: CallId,
     ) -> Result<Response<Body>, Status>
@@ -125,33 +119,38 @@ impl Shared {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
-        let (mut head, body) = request.into_parts();
-        let ctx = self.enter(&head, method, call).await.map_err(|error| status::status(&error, call))?;
-        head.extensions.insert(ctx);
-        let request = Request::from_parts(head, body);
+        let peer = self.peer(&request);
+        let entered = self.enter(request.headers(), peer, method, call).await;
+        request.extensions_mut().insert(entered.map_err(|error| status::status(&error, call))?);
         let response = if method.writes { self.detached(inner, request).await } else { caught(inner, request).await };
         let response = response.ok_or_else(|| status::status(&Error::internal("the handler panicked"), call))?;
         Ok(mend(response))
     }
 
     /// Who calls, in which realm; refused before the request's body is looked at.
-    async fn enter(&self, head: &Parts, method: &'static Method, call: CallId) -> Result<Ctx, Error> {
+    async fn enter(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+        method: &'static Method,
+        call: CallId,
+    ) -> Result<Ctx, Error> {
         let now = self.app.clock().now();
-        let caller = match authn::bearer(&head.headers)? {
+        let caller = match authn::bearer(headers)? {
             Some(bearer) => Some(self.app.authenticate(bearer).await?),
             None if method.needs == crate::app::Requirement::Public => None,
             None => return Err(Error::refused(Reason::CredentialMissing, "a credential is required")),
         };
-        let realm = self.app.realm_of_call(authn::realm(&head.headers)?, caller.as_deref()).await?;
+        let realm = self.app.realm_of_call(authn::realm(headers)?, caller.as_deref()).await?;
         let mut ctx = Ctx {
             realm,
             actor: Actor::Anonymous,
             rpc: method.name,
             now,
             credential_expires_at: caller.as_ref().and_then(|caller| caller.expires_at),
-            peer: self.peer(head),
+            peer,
             call,
-            trace_id: observe::trace_id(&head.headers),
+            trace_id: observe::trace_id(headers),
             repeat: None,
         };
         if let Some(caller) = caller {
@@ -159,7 +158,7 @@ impl Shared {
                 Ok(actor) => ctx.actor = actor,
                 Err(error) if method.writes => {
                     ctx.actor = Actor::Principal { id: caller.principal, session: None };
-                    self.app.note_refusal(&ctx, &error).await;
+                    Box::pin(self.app.note_refusal(&ctx, &error)).await;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
@@ -174,28 +173,28 @@ impl Shared {
         S::Future: Send + 'static,
     {
         let span = tracing::Span::current();
-        self.writes.spawn(tracing::Instrument::instrument(caught(inner, request), span)).await.ok().flatten()
+        self.writes.spawn(caught(inner, request).instrument(span)).await.ok().flatten()
     }
 
-    fn peer(&self, head: &Parts) -> Option<IpAddr> {
-        let info = head.extensions.get::<tonic::transport::server::TcpConnectInfo>()?;
+    fn peer(&self, request: &Request<Body>) -> Option<IpAddr> {
+        let info = request.extensions().get::<tonic::transport::server::TcpConnectInfo>()?;
         let peer = info.remote_addr()?.ip();
-        Some(authn::source(peer, &head.headers, &self.trusted_proxies))
+        Some(authn::source(peer, request.headers(), &self.trusted_proxies))
     }
 }
 
 /// Calls the handler; `None` if it panicked.
-async fn caught<S>(mut inner: S, request: Request<Body>) -> Option<Response<Body>>
+fn caught<S>(mut inner: S, request: Request<Body>) -> impl Future<Output = Option<Response<Body>>> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
     let answer = AssertUnwindSafe(async move { inner.call(request).await });
-    match answer.catch_unwind().await {
+    answer.catch_unwind().map(|caught| match caught {
         Ok(Ok(response)) => Some(response),
         Ok(Err(never)) => match never {},
         Err(_) => None,
-    }
+    })
 }
 
 /// Gives what the transport answered by itself the code and the reason that this service would have given.
