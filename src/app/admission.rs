@@ -15,6 +15,7 @@ use crate::domain::ids::RealmId;
 use crate::domain::permission::reserved::is_platform;
 use crate::domain::policy::Policy;
 use crate::domain::realm::DEFAULT_REALM;
+use crate::domain::snapshot::{Principal, PrincipalKind};
 use crate::domain::time::Timestamp;
 
 /// What an RPC needs, as the contract declares it.
@@ -54,7 +55,7 @@ impl App {
     async fn admit_once(&self, caller: &Caller, realm: RealmId, needs: &Requirement, now: Timestamp) -> Result<Actor> {
         let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
         let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if !caller.still_holds(subject.principal()) {
+        if !caller.still_holds(subject.principal()) || is_disabled(subject.principal()) {
             return Err(credential_ended());
         }
         let actor = match caller.platform {
@@ -86,9 +87,6 @@ impl App {
             Ok(gates) => gates,
             Err(error) => return Some(error),
         };
-        if gates.contains(&Gate::Disabled) {
-            return Some(credential_ended());
-        }
         // Who acts on themself needs no basic access for it.
         if let Some(gate) = gates.into_iter().find(|gate| !(own && *gate == Gate::BasicAccessMissing)) {
             return Some(self.gated(view, gate));
@@ -166,6 +164,11 @@ async fn holds_one(view: &View<'_, Record>, subject: &Subject, permissions: &[St
         }
     }
     Ok(false)
+}
+
+/// A credential of such an account counts as little as one that was revoked, also where none is needed.
+fn is_disabled(principal: &Principal) -> bool {
+    matches!(principal.kind, PrincipalKind::ServiceAccount { disabled: true, .. })
 }
 
 fn credential_ended() -> Error {
