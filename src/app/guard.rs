@@ -95,8 +95,11 @@ where
         Err(denied(permission, &explain(&world, &question, self.now)))
     }
 
-    /// Whether the actor may read something of an organization: it itself, or its users.
+    /// Whether the actor may read something of an organization, and so know of it: its own, it itself, or its users.
     pub(crate) async fn reads_organization(&mut self, organization: OrganizationId) -> Result<bool> {
+        if self.actor.principal().belongs_to(organization) {
+            return Ok(true);
+        }
         for permission in [permissions::READ_ORGANIZATIONS, permissions::READ_USERS, permissions::APPROVE] {
             if self.allows(permission, Some(organization), None).await? {
                 return Ok(true);

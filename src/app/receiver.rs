@@ -59,7 +59,7 @@ impl Change<'_> {
             None => return Err(Error::not_found(if known { "organization" } else { "principal" })),
         };
         let reaches = reaches(guard, openings, scope).await?;
-        let belongs = scope.organization().is_some_and(|organization| belongs(receiver, organization));
+        let belongs = scope.organization().is_some_and(|organization| receiver.belongs_to(organization));
         if !(known || (reaches && belongs)) {
             return Err(Error::not_found("principal"));
         }
@@ -108,13 +108,5 @@ async fn reads(guard: &mut Guard<'_, Change<'_>>, receiver: &Principal) -> Resul
         PrincipalKind::ServiceAccount { organization, disabled: _ } => {
             guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, organization, None).await
         }
-    }
-}
-
-/// An ACTIVE member, or a service account of the organization.
-fn belongs(receiver: &Principal, to: OrganizationId) -> bool {
-    match receiver.kind {
-        PrincipalKind::User(_) => receiver.active_membership(to).is_some(),
-        PrincipalKind::ServiceAccount { organization, disabled: _ } => organization == Some(to),
     }
 }

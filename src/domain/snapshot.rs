@@ -175,6 +175,15 @@ impl Principal {
         self.active_memberships().find(|membership| membership.organization == organization)
     }
 
+    /// Whether this is an ACTIVE member, or a service account, of that organization.
+    #[must_use]
+    pub fn belongs_to(&self, organization: OrganizationId) -> bool {
+        match self.kind {
+            PrincipalKind::User(_) => self.active_membership(organization).is_some(),
+            PrincipalKind::ServiceAccount { organization: own, disabled: _ } => own == Some(organization),
+        }
+    }
+
     /// What this snapshot takes in memory, in bytes, the allocator's own share aside.
     #[must_use]
     pub fn weight(&self) -> usize {
