@@ -16,9 +16,10 @@ use crate::cache::{Freshness, Subject, View};
 use crate::domain::account::Gate;
 use crate::domain::catalogue::{Catalogue, PermissionId};
 use crate::domain::decision::{self, Decision};
-use crate::domain::explain::{Chain, Explanation, explain};
+use crate::domain::explain::{Chain, Explanation, Miss, MissKind, explain};
 use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId};
 use crate::domain::permission::{Pattern, Reach};
+use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::realm::Position;
 use crate::domain::snapshot::Resource;
 
@@ -246,7 +247,11 @@ impl<'a> Desk<'a> {
             return Ok(Answered { decision, reason: None, detail: String::new() });
         }
         let world = basket.world(self.view.catalogue(), subject, question.owner);
-        let (reason, detail) = why(&explain(&world, &question, self.ctx.now));
+        let explanation = explain(&world, &question, self.ctx.now);
+        let (reason, detail) = match self.tellable(&asked.about, place, explanation).await? {
+            Ok(explanation) => why(&explanation),
+            Err(reason) => (reason, String::new()),
+        };
         Ok(Answered { decision, reason: Some(reason), detail })
     }
 
@@ -261,11 +266,67 @@ impl<'a> Desk<'a> {
         let question = question(asked, permission, place);
         decide(self.view, basket, subject, &question, self.ctx.now).await?;
         let world = basket.world(self.view.catalogue(), subject, question.owner);
-        Ok(Ok(explain(&world, &question, self.ctx.now)))
+        let explanation = explain(&world, &question, self.ctx.now);
+        self.tellable(&asked.about, place, explanation).await
     }
 
-    /// The organization that the question is about, once its subject is found and the caller may ask there.
+    /// What of an explanation is the caller's to know. Who does not ask realm-wide learns nothing of somebody who does
+    /// not belong where they ask but that they may not, and of nobody what they hold where the caller may not ask.
+    /// Whoever has somebody's token knows of them.
+    async fn tellable(
+        &mut self,
+        about: &About,
+        place: Option<OrganizationId>,
+        explanation: Explanation,
+    ) -> Result<std::result::Result<Explanation, Reason>> {
+        if self.realm_wide || explanation.decision().is_allowed() {
+            return Ok(Ok(explanation));
+        }
+        let belongs = match (&self.subject, place) {
+            (Some((_, Ok(subject), _)), Some(place)) => subject.principal().belongs_to(place),
+            _ => false,
+        };
+        if !belongs && !matches!(about, About::AccessToken(_)) {
+            return Ok(Err(Reason::SubjectUnknown));
+        }
+        Ok(Ok(match explanation {
+            Explanation::Misses { near, left_off } => self.misses_to_tell(near, left_off).await?,
+            explanation => explanation,
+        }))
+    }
+
+    /// Leaves off what is held where the caller may not ask. Such misses are the farthest, so that those which an
+    /// explanation has no room for may be of that kind too, and are not counted.
+    async fn misses_to_tell(&mut self, near: Vec<Miss>, left_off: usize) -> Result<Explanation> {
+        let all = near.len();
+        let mut kept = Vec::with_capacity(all);
+        for miss in near {
+            let elsewhere = miss.chain.as_ref().filter(|_| miss.kind == MissKind::WrongOrganization);
+            let known = match elsewhere.and_then(|chain| chain.scope.organization()) {
+                Some(organization) => self.may_ask(Some(organization)).await?,
+                None => true,
+            };
+            kept.extend(known.then_some(miss));
+        }
+        let left_off = if kept.len() == all { left_off } else { 0 };
+        if kept.is_empty() {
+            kept.push(Miss { kind: MissKind::NoSuchEntry, chain: None });
+        }
+        Ok(Explanation::Misses { near: kept, left_off })
+    }
+
+    async fn may_ask(&mut self, place: Option<OrganizationId>) -> Result<bool> {
+        Ok(self.realm_wide || self.guard.allows(self.right, place, None).await?)
+    }
+
+    /// The organization that the question is about, once its subject is found and the caller may ask there. The place
+    /// comes first: where the caller may not ask, the answer does not depend on who there is.
     async fn place(&mut self, asked: &Asked) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
+        let one = self.view.catalogue().policy.organizations_per_user == OrganizationsPerUser::One;
+        let of_the_subject = asked.organization.is_none() && one;
+        if !of_the_subject && !self.may_ask(asked.organization).await? {
+            return Ok(Err(Reason::OrganizationUnknown));
+        }
         if self.subject.as_ref().is_none_or(|(about, ..)| *about != asked.about) {
             let found = self.find(&asked.about).await?;
             self.subject = Some((asked.about.clone(), found, Basket::default()));
@@ -276,8 +337,11 @@ impl<'a> Desk<'a> {
             None => return Err(Error::internal("no subject")),
         };
         let place = self.view.catalogue().effective_organization(subject.principal(), asked.organization);
-        let may_ask = self.realm_wide || self.guard.allows(self.right, place, None).await?;
-        Ok(if may_ask { Ok(place) } else { Err(Reason::OrganizationUnknown) })
+        Ok(match asked.about {
+            _ if !of_the_subject || self.may_ask(place).await? => Ok(place),
+            About::AccessToken(_) => Err(Reason::OrganizationUnknown),
+            About::Principal(_) | About::Email(_) => Err(Reason::SubjectUnknown),
+        })
     }
 
     async fn find(&self, about: &About) -> Result<Found> {
