@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::pb;
 use crate::app::Requirement;
+use crate::domain::permission::reserved::{PLATFORM, RESERVED};
 
 /// Services of others that are served here, and what they need: `(path prefix, public)`.
 pub const FOREIGN: [&str; 3] =
@@ -47,6 +48,8 @@ pub enum ContractError {
     Contradictory(String),
     #[error("{0} does not declare whether it writes")]
     EffectMissing(String),
+    #[error("{rpc} declares {permission:?}, which is no permission that the service knows")]
+    PermissionUnknown { rpc: String, permission: String },
 }
 
 impl Methods {
@@ -105,6 +108,9 @@ fn read_method(
     let public = flag(declared, "public");
     let own = flag(declared, "own");
     let permissions = texts(declared, "permission");
+    if let Some(unknown) = permissions.iter().find(|name| !is_known(name)) {
+        return Err(ContractError::PermissionUnknown { rpc: full_name, permission: unknown.clone() });
+    }
     let needs = match (public, own || !permissions.is_empty()) {
         (true, false) => Requirement::Public,
         (false, true) => Requirement::Any { permissions, own },
@@ -117,6 +123,10 @@ fn read_method(
     };
     let name = Box::leak(method.name().to_owned().into_boxed_str());
     Ok(Box::leak(Box::new(Method { index, name, full_name, needs, writes })))
+}
+
+fn is_known(permission: &str) -> bool {
+    RESERVED.iter().chain(PLATFORM).any(|known| known.name == permission)
 }
 
 fn flag(message: &DynamicMessage, field: &str) -> bool {
