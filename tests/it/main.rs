@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails where it stands")]
 
+mod access;
 mod architecture;
+mod audit;
 mod begin;
 mod conformance;
 mod decisions;
