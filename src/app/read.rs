@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::guard::Guard;
 use super::{Actor, App, Ctx, Record};
-use crate::cache::{Freshness, GATHER_ATTEMPTS, Subject, View};
+use crate::cache::{Freshness, GATHER_AGAIN, Subject, View};
 use crate::domain::decision::CompiledPrincipal;
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl App {
 /// # Errors
 /// UNAVAILABLE if the realm does not stand still; else those of what is done.
 pub(crate) async fn again<T, F: Future<Output = Result<T>>>(mut once: impl FnMut() -> F) -> Result<T> {
-    for _ in 1..GATHER_ATTEMPTS {
+    for _ in 0..GATHER_AGAIN {
         match once().await {
             Err(Error::Moved) => {}
             outcome => return outcome,

@@ -100,7 +100,7 @@ pub const TAIL_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a load may take before those who wait for it are told that the record is unavailable.
 pub const LOAD_DEADLINE: Duration = Duration::from_secs(2);
 /// How often facts are gathered again because the realm moved on meanwhile.
-pub const GATHER_ATTEMPTS: usize = 3;
+pub const GATHER_AGAIN: usize = 3;
 
 /// Keyed by what the server made: a fast hash will do.
 type Realms<E> = HashMap<RealmId, Arc<RealmCache<E>>, FxBuildHasher>;
@@ -156,12 +156,10 @@ impl<S: Source> Snapshots<S> {
     /// What can't be applied in order makes this process look at the log first; if it can't, kept snapshots stay out of
     /// use until it could.
     pub async fn committed(&self, change: &Committed) {
-        let Some(realm) = self.known(change.realm) else { return };
-        if change.keys.is_empty() {
-            if realm.applied() < change.before.revision {
-                self.look_again().await;
-            }
-        } else if !realm.apply_next(change) {
+        // A realm that nobody asked about yet begins here, not where somebody may have seen it just before the change.
+        let realm = self.begun(change.realm, change.position);
+        let seen = if change.keys.is_empty() { realm.has_reached(change.before) } else { realm.apply_next(change) };
+        if !seen {
             self.look_again().await;
         }
     }
@@ -194,10 +192,20 @@ impl<S: Source> Snapshots<S> {
         if let Some(known) = self.known(id) {
             return Ok(Some(known));
         }
-        let Some(position) = Box::pin(self.source.position(id)).await? else { return Ok(None) };
-        let mut realms = self.realms.write();
-        let begun = || Arc::new(RealmCache::new(id, position, self.options.principals));
-        Ok(Some(Arc::clone(realms.entry(id).or_insert_with(begun))))
+        let position = Box::pin(self.source.position(id)).await?;
+        Ok(position.map(|position| self.begun(id, position)))
+    }
+
+    /// The cache of a realm, begun at this position unless it had begun before.
+    fn begun(&self, id: RealmId, position: Position) -> Arc<RealmCache<S::Extra>> {
+        self.known(id).unwrap_or_else(|| {
+            let mut realms = self.realms.write();
+            Arc::clone(realms.entry(id).or_insert_with(|| self.begin(id, position)))
+        })
+    }
+
+    fn begin(&self, id: RealmId, position: Position) -> Arc<RealmCache<S::Extra>> {
+        Arc::new(RealmCache::new(id, position, self.options.principals))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What this process keeps of one realm, and the ledger that says whether it may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,12 +20,20 @@ use crate::domain::snapshot::{Organization, Principal};
 
 /// So many keys are remembered as changed; then the ledger starts over from where it stands.
 const LEDGER_KEYS_MAX: usize = 100_000;
+/// So many of the newest positions are remembered, to tell this history from another one: more than a failover loses.
+const POSITIONS_MAX: usize = 256;
 
 /// A kept snapshot, or the kept knowledge that there is none.
 #[derive(Debug)]
 pub(super) struct Kept<T> {
     pub(super) as_of: Revision,
     pub(super) value: Option<T>,
+}
+
+impl<T> From<Loaded<T>> for Kept<T> {
+    fn from(Loaded { as_of, value }: Loaded<T>) -> Self {
+        Self { as_of, value }
+    }
 }
 
 /// A kept principal with its index, compiled for the catalogue that it was last asked under.
@@ -64,16 +72,50 @@ where
 #[derive(Debug)]
 struct Ledger {
     position: Position,
+    /// The newest positions of this history, the current one last.
+    recent: VecDeque<Position>,
     /// When each key changed last; what is not listed changed at `floor` or before.
     last_changed: HashMap<Key, Revision>,
     floor: Revision,
+}
+
+impl Ledger {
+    fn new(position: Position) -> Self {
+        Self { position, recent: [position].into(), last_changed: HashMap::new(), floor: position.revision }
+    }
+
+    fn move_to(&mut self, position: Position) {
+        if position == self.position {
+            return;
+        }
+        if self.recent.len() == POSITIONS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(position);
+        self.position = position;
+    }
+
+    fn last_changed(&self, key: &Key) -> Revision {
+        self.last_changed.get(key).copied().unwrap_or(self.floor)
+    }
+
+    /// Whether what was read of a key at that revision is what this history has of it now.
+    fn vouches_for(&self, key: &Key, as_of: Revision) -> bool {
+        self.last_changed(key) <= as_of && as_of <= self.position.revision
+    }
+
+    /// Positions from before the oldest one remembered are taken for this history's.
+    fn has_reached(&self, position: Position) -> bool {
+        let oldest = self.recent.front().map_or(self.position.revision, |oldest| oldest.revision);
+        position.revision < oldest || self.recent.iter().rev().any(|known| *known == position)
+    }
 }
 
 /// Everything kept of one realm.
 ///
 /// INVARIANT: what is kept under a key is valid at every revision from its `as_of` to `applied`. A change drops the key
 /// under the ledger's lock before `applied` moves, and a load is kept, under the same lock, only if it read the record
-/// at or after the key's last change.
+/// between the key's last change and `applied`.
 #[derive(Debug)]
 pub(super) struct RealmCache<E> {
     pub(super) id: RealmId,
@@ -92,7 +134,7 @@ impl<E> RealmCache<E> {
         Self {
             id,
             applied: AtomicI64::new(position.revision.0),
-            ledger: Mutex::new(Ledger { position, last_changed: HashMap::new(), floor: position.revision }),
+            ledger: Mutex::new(Ledger::new(position)),
             principals: Shelf::new(capacity),
             organizations: Shelf::new(capacity / 4),
             credentials: Shelf::new(capacity / 4),
@@ -110,98 +152,87 @@ impl<E> RealmCache<E> {
         self.ledger.lock().position
     }
 
-    /// When the key changed last, as far as it matters: a load must have read the record at or after that.
-    pub(super) fn last_changed(&self, key: &Key) -> Revision {
-        let ledger = self.ledger.lock();
-        ledger.last_changed.get(key).copied().unwrap_or(ledger.floor)
+    /// Whether everything up to that position was applied here. If not, the log has to be read: it is ahead, or the
+    /// position is of another history than what is kept.
+    pub(super) fn has_reached(&self, position: Position) -> bool {
+        self.ledger.lock().has_reached(position)
     }
 
-    /// Keeps what was loaded, unless the key changed after it was read. Answers it either way.
-    pub(super) fn keep<K, T>(&self, shelf: &Shelf<K, T>, slot: K, key: &Key, loaded: Loaded<T>) -> Arc<Kept<T>>
+    /// When the key changed last, as far as it matters: a load must have read the record at or after that.
+    pub(super) fn last_changed(&self, key: &Key) -> Revision {
+        self.ledger.lock().last_changed(key)
+    }
+
+    /// Keeps what was loaded, unless the key changed after it was read, or the log was not yet read that far: until then
+    /// nobody knows that it is of this history.
+    pub(super) fn keep<K, T>(&self, shelf: &Shelf<K, T>, slot: K, key: &Key, loaded: &Arc<Kept<T>>)
     where
         K: Hash + Eq + Copy + Send + 'static,
         T: Send + Sync + 'static,
     {
-        let kept = Arc::new(Kept { as_of: loaded.as_of, value: loaded.value });
         let ledger = self.ledger.lock();
-        if kept.as_of >= ledger.last_changed.get(key).copied().unwrap_or(ledger.floor) {
-            shelf.kept.insert(slot, Arc::clone(&kept));
+        if ledger.vouches_for(key, loaded.as_of) {
+            shelf.kept.insert(slot, Arc::clone(loaded));
         }
-        kept
     }
 
     pub(super) fn catalogue(&self) -> Option<Arc<RealmCatalogue<E>>> {
         self.catalogue.load_full()
     }
 
+    /// Keeps a loaded catalogue, as [`keep`](Self::keep) does.
     pub(super) fn keep_catalogue(&self, loaded: &Arc<RealmCatalogue<E>>) {
         let ledger = self.ledger.lock();
-        let changed = ledger.last_changed.get(&Key::Catalogue).copied().unwrap_or(ledger.floor);
-        if loaded.catalogue.as_of >= changed {
+        if ledger.vouches_for(&Key::Catalogue, loaded.catalogue.as_of) {
             self.catalogue.store(Some(Arc::clone(loaded)));
         }
     }
 
-    /// Applies a change made here if it is the next one. If it is not, its keys are dropped all the same, and `false`
-    /// says that the log has to be read.
+    /// Applies a change made here if it is the next one. `false` = the log has to be read: others came between, or what
+    /// is kept here is not of the history that the change was made on.
     pub(super) fn apply_next(&self, change: &Committed) -> bool {
         let mut ledger = self.ledger.lock();
-        if change.position.revision <= ledger.position.revision {
-            return change.position == ledger.position || ledger.position.revision > change.position.revision;
-        }
-        for key in &change.keys {
-            self.drop_key(&mut ledger, *key, change.position.revision);
-        }
         let next = change.before == ledger.position;
         if next {
-            self.advance(&mut ledger, change.position);
+            change.keys.iter().for_each(|key| self.drop_key(&mut ledger, *key, change.position.revision));
+            ledger.move_to(change.position);
+            self.publish(&mut ledger);
         }
-        next
+        next || ledger.has_reached(change.position)
     }
 
-    /// Applies what the log holds from `applied` on, that revision included. `false` = the log does not continue what
-    /// is kept here: the mark is another one, or lines are missing.
-    pub(super) fn apply_log(&self, lines: &[Line]) -> bool {
+    /// Applies what the log holds, read from `from` on, that position included. Changes made here may have been applied
+    /// since it was read. `false` = the log does not continue what is kept here: a mark is another one, or lines are
+    /// missing.
+    pub(super) fn apply_log(&self, from: Position, lines: &[Line]) -> bool {
         let mut ledger = self.ledger.lock();
-        let from = ledger.position.revision;
-        let mut lines = lines.iter().skip_while(|line| line.position.revision < from).peekable();
-        if lines.peek().is_none_or(|line| line.position != ledger.position) {
-            return false;
-        }
+        let mut last = None;
         for line in lines {
-            let (Revision(at), Revision(applied)) = (line.position.revision, ledger.position.revision);
-            if (at == applied && line.position.mark != ledger.position.mark) || at > applied + 1 {
+            let (at, applied) = (line.position, ledger.position);
+            let follows = match last {
+                None => at == from,
+                Some(last) => at == last || at.revision.0 == last.revision.0 + 1,
+            };
+            if !follows || (at.revision == applied.revision && at.mark != applied.mark) {
                 return false;
             }
-            self.drop_key(&mut ledger, line.key, line.position.revision);
-            if at > applied {
-                ledger.position = line.position;
+            if at.revision >= applied.revision {
+                self.drop_key(&mut ledger, line.key, at.revision);
+                ledger.move_to(at);
             }
+            last = Some(at);
         }
-        let position = ledger.position;
-        self.advance(&mut ledger, position);
-        true
+        self.publish(&mut ledger);
+        last.is_some()
     }
 
-    /// Forgets everything and begins again at that position.
-    pub(super) fn restart(&self, position: Position) {
-        let mut ledger = self.ledger.lock();
-        ledger.last_changed.clear();
-        ledger.floor = position.revision;
-        self.principals.kept.clear();
-        self.organizations.kept.clear();
-        self.credentials.kept.clear();
-        self.catalogue.store(None);
-        self.advance(&mut ledger, position);
-    }
-
-    fn advance(&self, ledger: &mut Ledger, position: Position) {
-        ledger.position = position;
+    fn publish(&self, ledger: &mut Ledger) {
+        let applied = ledger.position.revision;
         if ledger.last_changed.len() > LEDGER_KEYS_MAX {
             ledger.last_changed.clear();
-            ledger.floor = position.revision;
+            ledger.floor = applied;
         }
-        self.applied.store(position.revision.0, Ordering::Release);
+        self.applied.store(applied.0, Ordering::Release);
     }
 
     fn drop_key(&self, ledger: &mut Ledger, key: Key, at: Revision) {

@@ -1,7 +1,8 @@
 //! Reading the change log, and knowing how long ago that was.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,18 +17,26 @@ use crate::domain::ids::RealmId;
 pub(super) struct Tail {
     /// When the last successful reading began.
     began: AtomicU64,
-    /// Something may have been committed here that was not applied.
-    distrusted: AtomicBool,
+    /// How often something may have been committed here that was not applied.
+    doubts: AtomicU64,
+    /// How many of these doubts came before the last successful reading began.
+    settled: AtomicU64,
     /// When the last reading began, successful or not, and whether it was. Held while the log is read.
     running: Mutex<Option<(Duration, Answer<()>)>>,
 }
 
 impl Tail {
     pub(super) fn distrust(&self) {
-        self.distrusted.store(true, Ordering::Release);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn succeeded(&self, began: Duration) {
+    fn trusted(&self) -> bool {
+        self.settled.load(Ordering::Acquire) == self.doubts.load(Ordering::Acquire)
+    }
+
+    /// A reading that began then, after so many doubts, has succeeded.
+    fn succeeded(&self, began: Duration, doubts: u64) {
+        self.settled.store(doubts, Ordering::Release);
         self.began.store(micros(began) + 1, Ordering::Release);
     }
 
@@ -48,7 +57,7 @@ impl<S: Source> Snapshots<S> {
     /// A process that is alone knows every change by itself. One among several must have read the log lately; while the
     /// record can't be asked, the grace decides.
     pub(super) async fn keep_up(&self) -> Answer<()> {
-        if !self.tail.distrusted.load(Ordering::Acquire) {
+        if self.tail.trusted() {
             if !self.options.shared {
                 return Ok(());
             }
@@ -80,12 +89,11 @@ impl<S: Source> Snapshots<S> {
                 return outcome;
             }
             let began = self.source.elapsed();
-            let distrusted = self.tail.distrusted.swap(false, Ordering::AcqRel);
+            // Doubts last until a reading has succeeded: this one may fail, or be given up by whoever waits for it.
+            let doubts = self.tail.doubts.load(Ordering::Acquire);
             let outcome = self.read_log().await;
-            match outcome {
-                Ok(()) => self.tail.succeeded(began),
-                Err(_) if distrusted => self.tail.distrust(),
-                Err(_) => {}
+            if outcome.is_ok() {
+                self.tail.succeeded(began, doubts);
             }
             *running = Some((began, outcome));
             outcome
@@ -97,33 +105,39 @@ impl<S: Source> Snapshots<S> {
     /// Whether what is kept may serve just now, without a look at the log.
     #[must_use]
     pub fn may_serve(&self) -> bool {
-        let trusted = !self.tail.distrusted.load(Ordering::Acquire);
         let fresh = || self.tail.age(self.source.elapsed()).is_some_and(|age| age <= TAIL_FRESH);
-        trusted && (!self.options.shared || fresh() || self.within_grace())
+        self.tail.trusted() && (!self.options.shared || fresh() || self.within_grace())
     }
 
     fn within_grace(&self) -> bool {
-        let trusted = !self.tail.distrusted.load(Ordering::Acquire);
         let age = self.tail.age(self.source.elapsed());
-        trusted && age.is_some_and(|age| age <= self.options.database_lost_grace)
+        self.tail.trusted() && age.is_some_and(|age| age <= self.options.database_lost_grace)
     }
 
     async fn read_log(&self) -> Answer<()> {
-        let realms: Vec<_> = self.realms.read().values().cloned().collect();
-        let lines = self.source.tail(realms.iter().map(|realm| (realm.id, realm.applied())).collect()).await?;
+        let realms: Vec<_> = self.realms.read().values().map(|realm| (Arc::clone(realm), realm.position())).collect();
+        let lines = self.source.tail(realms.iter().map(|(realm, from)| (realm.id, from.revision)).collect()).await?;
         let mut of_realm: HashMap<RealmId, Vec<Line>> = HashMap::new();
         for line in lines {
             of_realm.entry(line.realm).or_default().push(line);
         }
-        for realm in realms {
-            let continues = realm.apply_log(of_realm.get(&realm.id).map_or(&[], Vec::as_slice));
+        for (realm, from) in realms {
+            let continues = realm.apply_log(from, of_realm.get(&realm.id).map_or(&[], Vec::as_slice));
             if !continues {
                 tracing::warn!(realm = %realm.id, "the change log does not continue what is kept; starting over");
-                match self.source.position(realm.id).await? {
-                    Some(position) => realm.restart(position),
-                    None => drop(self.realms.write().remove(&realm.id)),
-                }
+                self.start_over(realm.id).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Puts an empty cache in the place of the realm's. Who still has the old one, a load say, keeps nothing by it.
+    async fn start_over(&self, id: RealmId) -> Answer<()> {
+        let position = self.source.position(id).await?;
+        let mut realms = self.realms.write();
+        match position {
+            Some(position) => drop(realms.insert(id, self.begin(id, position))),
+            None => drop(realms.remove(&id)),
         }
         Ok(())
     }

@@ -3,10 +3,11 @@
 //! Whatever has to be loaded is loaded in a boxed future, so that a check that finds everything is small: it is moved and
 //! allocated for each call.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::realm::{Kept, KeptPrincipal, RealmCache};
+use super::realm::{Kept, KeptPrincipal, RealmCache, Shelf};
 use super::{Answer, Miss, RealmCatalogue, Snapshots, Source, Subject};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::change::{Key, Loaded};
@@ -44,7 +45,7 @@ impl<S: Source> Snapshots<S> {
     pub async fn view(&self, id: RealmId, freshness: Freshness) -> Result<Option<View<'_, S>>, Miss> {
         self.keep_up().await?;
         let Some(realm) = self.realm(id).await? else { return Ok(None) };
-        self.refresh(&realm, freshness).await?;
+        let realm = self.refreshed(realm, freshness).await?;
         let position = realm.applied();
         let catalogue = self.catalogue(&realm, position).await?;
         Ok(Some(View { snapshots: self, realm, position, catalogue }))
@@ -56,39 +57,66 @@ impl<S: Source> Snapshots<S> {
     /// [`Unavailable`](super::Unavailable).
     pub async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
         self.keep_up().await?;
-        if let Some(realm) = self.credential_realms.get(&hash).and_then(|realm| self.known(realm))
-            && let Some(kept) = realm.credentials.get(&hash)
-        {
+        let Some(realm) = self.credential_realms.get(&hash).and_then(|realm| self.known(realm)) else {
+            return Box::pin(self.first_credential(hash)).await;
+        };
+        if let Some(kept) = realm.credentials.get(&hash) {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(kept.value.clone());
         }
-        Box::pin(self.load_credential(hash)).await
+        Box::pin(self.load_credential(realm, hash)).await
     }
 
-    async fn load_credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
-        let Some(found) = self.source.credential(hash).await? else { return Ok(None) };
+    async fn load_credential(&self, realm: Arc<RealmCache<S::Extra>>, hash: [u8; 32]) -> Answer<Option<Credential>> {
+        let key = Key::Credential(hash);
+        let (source, home) = (Arc::clone(&self.source), Arc::clone(&realm));
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
-        if let Some(credential) = &found.value {
-            self.credential_realms.insert(hash, credential.realm);
-            if let Some(realm) = self.realm(credential.realm).await? {
-                // What was read before the key's last change is not an answer either.
-                let key = Key::Credential(hash);
-                if found.as_of < realm.last_changed(&key) {
-                    return Ok(self.source.credential(hash).await?.and_then(|again| again.value));
-                }
-                realm.keep(&realm.credentials, hash, &key, found.clone());
-            }
+        let load = || async move {
+            let nobody = Loaded { as_of: home.applied(), value: None };
+            let found = source.credential(hash).await?.unwrap_or(nobody);
+            let loaded = Arc::new(Kept::from(found));
+            home.keep(&home.credentials, hash, &key, &loaded);
+            Ok(loaded)
+        };
+        let kept = realm.credentials.flights.join(hash, realm.last_changed(&key), load).await?;
+        if kept.as_of > realm.applied() {
+            self.tail_now().await?;
+            realm.keep(&realm.credentials, hash, &key, &kept);
         }
-        Ok(found.value)
+        if kept.as_of < realm.last_changed(&key) {
+            // A change overtook the load, so it is nobody's answer; one more begins after that change.
+            return Ok(self.source.credential(hash).await?.and_then(|again| again.value));
+        }
+        Ok(kept.value.clone())
     }
 
-    async fn refresh(&self, realm: &RealmCache<S::Extra>, freshness: Freshness) -> Answer<()> {
+    /// Learns the realm of a credential. What was read before this process followed that realm is an answer, but is not
+    /// kept: nobody would notice that it went stale.
+    async fn first_credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let found = self.source.credential(hash).await?.and_then(|found| found.value);
+        if let Some(credential) = &found {
+            self.realm(credential.realm).await?;
+            self.credential_realms.insert(hash, credential.realm);
+        }
+        Ok(found)
+    }
+
+    /// The realm's cache, as fresh as asked for. Reading the log may have the realm start over, with another cache.
+    async fn refreshed(
+        &self,
+        realm: Arc<RealmCache<S::Extra>>,
+        freshness: Freshness,
+    ) -> Answer<Arc<RealmCache<S::Extra>>> {
         match freshness {
-            Freshness::Latest => Ok(()),
-            Freshness::AtLeast(token) if realm.applied() > token.revision || realm.position() == token => Ok(()),
+            Freshness::Latest => Ok(realm),
+            Freshness::AtLeast(token) if realm.has_reached(token) => Ok(realm),
             // A token that is still ahead of the log once that was read is of another history: all there is has been
             // read.
-            Freshness::AtLeast(_) | Freshness::Full => self.tail_now().await,
+            Freshness::AtLeast(_) | Freshness::Full => {
+                self.tail_now().await?;
+                Ok(self.known(realm.id).unwrap_or(realm))
+            }
         }
     }
 
@@ -99,7 +127,7 @@ impl<S: Source> Snapshots<S> {
     ) -> Result<Arc<RealmCatalogue<S::Extra>>, Miss> {
         if let Some(kept) = realm.catalogue() {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
-            return self.of(position, kept.catalogue.as_of).await.map(|()| kept);
+            return if kept.catalogue.as_of <= position { Ok(kept) } else { Err(Miss::Moved) };
         }
         Box::pin(self.load_catalogue(realm, position)).await
     }
@@ -119,18 +147,27 @@ impl<S: Source> Snapshots<S> {
                 Ok(loaded)
             })
             .await?;
-        self.of(position, loaded.catalogue.as_of).await?;
-        if loaded.catalogue.as_of < realm.last_changed(&Key::Catalogue) { Err(Miss::Moved) } else { Ok(loaded) }
+        self.belongs(realm, position, &Key::Catalogue, loaded.catalogue.as_of, || realm.keep_catalogue(&loaded))
+            .await?;
+        Ok(loaded)
     }
 
-    /// Whether what was read at `as_of` belongs to a view at `position`. If it is ahead, the log is read, so that the
-    /// next view is up to it.
-    async fn of(&self, position: Revision, as_of: Revision) -> Result<(), Miss> {
-        if as_of <= position {
-            return Ok(());
+    /// Whether what was loaded belongs to a view at `position`. If it is ahead, the log is read and the load kept, so that
+    /// the next view has it; what a change overtook is nobody's answer.
+    async fn belongs(
+        &self,
+        realm: &RealmCache<S::Extra>,
+        position: Revision,
+        key: &Key,
+        as_of: Revision,
+        keep: impl FnOnce(),
+    ) -> Result<(), Miss> {
+        if as_of > position {
+            self.tail_now().await?;
+            keep();
+            return Err(Miss::Moved);
         }
-        self.tail_now().await?;
-        Err(Miss::Moved)
+        if as_of < realm.last_changed(key) { Err(Miss::Moved) } else { Ok(()) }
     }
 }
 
@@ -165,10 +202,9 @@ impl<S: Source> View<'_, S> {
     /// [`Miss`].
     pub async fn principal(&self, id: PrincipalId) -> Result<Option<Subject>, Miss> {
         let kept = match self.realm.principals.get(&id) {
-            Some(kept) => self.hit(kept),
+            Some(kept) => self.hit(kept)?,
             None => Box::pin(self.load_principal(id)).await?,
         };
-        self.snapshots.of(self.position, kept.as_of).await?;
         Ok(kept.value.as_ref().map(|kept| self.compiled(kept)))
     }
 
@@ -178,16 +214,15 @@ impl<S: Source> View<'_, S> {
     /// [`Miss`].
     pub async fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>, Miss> {
         let kept = match self.realm.organizations.get(&id) {
-            Some(kept) => self.hit(kept),
+            Some(kept) => self.hit(kept)?,
             None => Box::pin(self.load_organization(id)).await?,
         };
-        self.snapshots.of(self.position, kept.as_of).await?;
         Ok(kept.value.clone())
     }
 
-    fn hit<T>(&self, kept: T) -> T {
+    fn hit<T>(&self, kept: Arc<Kept<T>>) -> Result<Arc<Kept<T>>, Miss> {
         self.snapshots.counters.hits.fetch_add(1, Ordering::Relaxed);
-        kept
+        if kept.as_of <= self.position { Ok(kept) } else { Err(Miss::Moved) }
     }
 
     /// The index for this view's catalogue; made again when the catalogue changed since it was last asked.
@@ -209,10 +244,13 @@ impl<S: Source> View<'_, S> {
         let load = || async move {
             let Loaded { as_of, value } = source.principal(home.id, id).await?;
             let value = value.map(|snapshot| KeptPrincipal { snapshot: Arc::new(snapshot), compiled: None.into() });
-            Ok(home.keep(&home.principals, id, &key, Loaded { as_of, value }))
+            let loaded = Arc::new(Kept { as_of, value });
+            home.keep(&home.principals, id, &key, &loaded);
+            Ok(loaded)
         };
-        let kept = self.realm.principals.flights.join(id, self.realm.last_changed(&key), load).await?;
-        self.still_valid(&key, kept.as_of).map(|()| kept)
+        let shelf = &self.realm.principals;
+        let kept = shelf.flights.join(id, self.realm.last_changed(&key), load).await?;
+        self.settle(shelf, id, &key, kept).await
     }
 
     async fn load_organization(&self, id: OrganizationId) -> Result<Arc<Kept<Arc<Organization>>>, Miss> {
@@ -221,14 +259,29 @@ impl<S: Source> View<'_, S> {
         self.snapshots.counters.loads.fetch_add(1, Ordering::Relaxed);
         let load = || async move {
             let Loaded { as_of, value } = source.organization(home.id, id).await?;
-            Ok(home.keep(&home.organizations, id, &key, Loaded { as_of, value: value.map(Arc::new) }))
+            let loaded = Arc::new(Kept { as_of, value: value.map(Arc::new) });
+            home.keep(&home.organizations, id, &key, &loaded);
+            Ok(loaded)
         };
-        let kept = self.realm.organizations.flights.join(id, self.realm.last_changed(&key), load).await?;
-        self.still_valid(&key, kept.as_of).map(|()| kept)
+        let shelf = &self.realm.organizations;
+        let kept = shelf.flights.join(id, self.realm.last_changed(&key), load).await?;
+        self.settle(shelf, id, &key, kept).await
     }
 
-    /// A load that a change overtook is nobody's answer.
-    fn still_valid(&self, key: &Key, as_of: Revision) -> Result<(), Miss> {
-        if as_of < self.realm.last_changed(key) { Err(Miss::Moved) } else { Ok(()) }
+    /// Answers a load if it belongs to this view.
+    async fn settle<K, T>(
+        &self,
+        shelf: &Shelf<K, T>,
+        slot: K,
+        key: &Key,
+        load: Arc<Kept<T>>,
+    ) -> Result<Arc<Kept<T>>, Miss>
+    where
+        K: Hash + Eq + Copy + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        let keep = || self.realm.keep(shelf, slot, key, &load);
+        self.snapshots.belongs(&self.realm, self.position, key, load.as_of, keep).await?;
+        Ok(load)
     }
 }
