@@ -137,6 +137,27 @@ fn what_is_passed_on_is_followed_through_roles_that_name_each_other() {
 }
 
 #[test]
+fn a_role_opens_those_that_wait_for_it_where_both_count() {
+    let mut waiting = role(1);
+    waiting.conditions.roles = vec![id(9)];
+    let including = Role { includes: vec![id(1)], ..role(2) };
+    let catalogue = catalogue(vec![waiting, including, role(3), role(9)], vec![]);
+    let opened = |entries: &[Entry], scope| {
+        let holder = Principal { entries: entries.to_vec(), ..member_of(&[]) };
+        opened(&catalogue, &holder, id(9), scope, NOW).map(|it| (it.role, it.scope)).collect::<Vec<_>>()
+    };
+    let here = [held(1, company(1), Window::ALWAYS)];
+    assert_eq!(opened(&here, company(1)), [(id(1), company(1))]);
+    assert_eq!(opened(&here, Scope::Realm), [(id(1), company(1))]);
+    assert_eq!(opened(&here, company(2)), []);
+    assert_eq!(opened(&[held(2, Scope::Realm, Window::ALWAYS)], company(1)), [(id(1), company(1))], "an included one");
+    assert_eq!(opened(&[held(3, company(1), Window::ALWAYS)], company(1)), [], "it waits for nothing");
+    assert_eq!(opened(&[held(1, company(1), Window::new(None, Some(NOW)))], company(1)), [], "expired");
+    let yet_to_begin = [held(1, company(1), Window::new(Some(Timestamp(200)), None))];
+    assert_eq!(opened(&yet_to_begin, company(1)), [(id(1), company(1))]);
+}
+
+#[test]
 fn an_included_reserved_pattern_is_seen() {
     let reserved = Role { grants: vec![(Pattern::parse("countersign.users.read").unwrap(), Reach::Own)], ..role(1) };
     let plain = Role { grants: vec![(Pattern::parse("*").unwrap(), Reach::All)], ..role(3) };

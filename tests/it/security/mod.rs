@@ -1,0 +1,3 @@
+//! Mistakes that other identity services shipped, and the tests that keep them out of this one.
+
+mod widening;
