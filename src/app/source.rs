@@ -59,9 +59,9 @@ impl Source for Record {
     type Extra = RealmKeys;
 
     async fn principal(&self, realm: RealmId, id: PrincipalId) -> Answer<Loaded<Principal>> {
-        super::failpoint::reach("load.principal").await;
+        super::failpoint::reach_in("load.principal", realm).await;
         let loaded = self.store.rows(realm).principal(id, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
-        super::failpoint::reach("loaded.principal").await;
+        super::failpoint::reach_in("loaded.principal", realm).await;
         loaded.map_err(unavailable)
     }
 

@@ -113,7 +113,7 @@ impl App {
         if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
             rows.keep_answer(&answer(ctx, actor, repeat, &value, tx.position())?).await?;
         }
-        super::failpoint::reach("write.before_commit").await;
+        super::failpoint::reach_in("write.before_commit", ctx.realm).await;
         // Whatever happens between here and the application below, nothing kept is used before the log was read.
         let unsettled = Unsettled(Some(self));
         let committed = match tx.commit(keys, random_mark(), ctx.now).await {
@@ -123,7 +123,7 @@ impl App {
                 return Err(error.into());
             }
         };
-        super::failpoint::reach("write.after_commit").await;
+        super::failpoint::reach_in("write.after_commit", ctx.realm).await;
         self.snapshots.committed(&committed).await;
         unsettled.settle();
         if mails > 0 {

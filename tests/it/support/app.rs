@@ -44,6 +44,11 @@ pub(crate) trait Reachable {
         self.front().channel.clone()
     }
 
+    /// The first operator's key.
+    fn operator_key(&self) -> &str {
+        &self.front().operator_key
+    }
+
     /// A caller without a credential.
     fn anonymous(&self) -> Caller {
         Caller::new(self.front().channel.clone())
@@ -51,7 +56,7 @@ pub(crate) trait Reachable {
 
     /// The platform's first operator.
     fn as_operator(&self) -> Caller {
-        self.as_key(&self.front().operator_key)
+        self.as_key(self.operator_key())
     }
 
     /// Whoever has this API key.

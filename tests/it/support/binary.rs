@@ -28,6 +28,7 @@ impl Binary {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", "", "--log-filter", "warn"]);
+        command.args(["--public-calls-per-source", "1000000", "--public-calls-per-mailbox", "1000000"]);
         command.arg("--data-dir").arg(home).arg("--shutdown-pause").arg("0s").stdout(Stdio::null());
         if let Some(database) = database {
             command.env("COUNTERSIGN_DATABASE_URL", database.url());
