@@ -8,7 +8,7 @@ use super::pb::authorization_service_server::AuthorizationService;
 use super::pb::{
     self, batch_check_item, batch_check_permissions_request, batch_check_result, check_permission_request,
 };
-use crate::app::{About, Answered, Asked, At, ChainView, Error, Explained, Freshness, How, MissView};
+use crate::app::{About, Answered, Asked, At, ChainView, Ctx, Error, Explained, Freshness, How, MissView};
 use crate::domain::decision::Decision;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{PrincipalId, RoleId};
@@ -23,7 +23,7 @@ impl AuthorizationService for Api {
         request: Request<pb::CheckPermissionRequest>,
     ) -> Result<Response<pb::CheckPermissionResponse>, Status> {
         let (called, request) = Called::new(request)?;
-        let (asked, how) = called.parsed(self.question(request))?;
+        let (asked, how) = called.parsed(self.question(&called.ctx, request))?;
         let answered = called.answer(self.app.check(&called.ctx, &asked, how).await)?;
         let At { value: Answered { decision, reason: why, detail }, revision, position } = answered;
         Ok(Response::new(pb::CheckPermissionResponse {
@@ -40,7 +40,7 @@ impl AuthorizationService for Api {
         request: Request<pb::BatchCheckPermissionsRequest>,
     ) -> Result<Response<pb::BatchCheckPermissionsResponse>, Status> {
         let (called, request) = Called::new(request)?;
-        let (asked, how) = called.parsed(self.questions(request))?;
+        let (asked, how) = called.parsed(self.questions(&called.ctx, request))?;
         let answered = called.answer(self.app.check_batch(&called.ctx, &asked, how).await)?;
         Ok(Response::new(pb::BatchCheckPermissionsResponse {
             results: answered.value.into_iter().map(result).collect(),
@@ -54,7 +54,7 @@ impl AuthorizationService for Api {
         request: Request<pb::ExplainDecisionRequest>,
     ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
         let (called, request) = Called::new(request)?;
-        let (asked, freshness) = called.parsed(self.inquiry(request))?;
+        let (asked, freshness) = called.parsed(self.inquiry(&called.ctx, request))?;
         let explained = called.answer(self.app.explain(&called.ctx, &asked, freshness).await)?;
         let At { value: Explained { answered, allowed_by, gates, misses, left_off }, revision, position } = explained;
         let Answered { decision, reason: why, detail } = answered;
@@ -73,7 +73,7 @@ impl AuthorizationService for Api {
 }
 
 impl Api {
-    fn inquiry(&self, request: pb::ExplainDecisionRequest) -> Result<(Asked, Freshness), Error> {
+    fn inquiry(&self, ctx: &Ctx, request: pb::ExplainDecisionRequest) -> Result<(Asked, Freshness), Error> {
         use pb::explain_decision_request::Subject as Of;
         let pb::ExplainDecisionRequest { subject, permission, organization, owner, resource, consistency } = request;
         let mut fields = Fields::default();
@@ -83,11 +83,11 @@ impl Api {
         });
         let about = about(&mut fields, subject);
         let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
-        let freshness = self.freshness(&mut fields, consistency);
+        let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish((asked, freshness))
     }
 
-    fn question(&self, request: pb::CheckPermissionRequest) -> Result<(Asked, How), Error> {
+    fn question(&self, ctx: &Ctx, request: pb::CheckPermissionRequest) -> Result<(Asked, How), Error> {
         let pb::CheckPermissionRequest { subject, permission, organization, owner, resource, consistency, with_reason } =
             request;
         let mut fields = Fields::default();
@@ -97,11 +97,15 @@ impl Api {
         });
         let about = about(&mut fields, subject);
         let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
-        let freshness = self.freshness(&mut fields, consistency);
+        let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish((asked, How { freshness, with_reason }))
     }
 
-    fn questions(&self, request: pb::BatchCheckPermissionsRequest) -> Result<(Vec<Result<Asked, Error>>, How), Error> {
+    fn questions(
+        &self,
+        ctx: &Ctx,
+        request: pb::BatchCheckPermissionsRequest,
+    ) -> Result<(Vec<Result<Asked, Error>>, How), Error> {
         let pb::BatchCheckPermissionsRequest { subject, items, consistency, with_reason } = request;
         let mut fields = Fields::default();
         if items.is_empty() || items.len() > BATCH_MAX {
@@ -111,22 +115,22 @@ impl Api {
             batch_check_permissions_request::Subject::Principal(principal) => Subject::Principal(principal),
             batch_check_permissions_request::Subject::AccessToken(token) => Subject::AccessToken(token),
         });
-        let freshness = self.freshness(&mut fields, consistency);
+        let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish(())?;
         let asked = items.into_iter().map(|one| item(one, everybody.as_ref())).collect();
         Ok((asked, How { freshness, with_reason }))
     }
 
     /// How fresh the answer has to be; a token of another realm or of another making is an error.
-    fn freshness(&self, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
+    fn freshness(&self, ctx: &Ctx, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
         use pb::consistency::Requirement;
         match consistency.and_then(|consistency| consistency.requirement) {
             None | Some(Requirement::MinimizeLatency(_)) => Freshness::Latest,
             Some(Requirement::FullyConsistent(_)) => Freshness::Full,
             Some(Requirement::AtLeastAsFresh(text)) => match self.app.position_of(&text) {
-                Some((_, position)) => Freshness::AtLeast(position),
-                None => {
-                    fields.wrong("consistency.at_least_as_fresh", "is not a consistency token of this service");
+                Some((realm, position)) if realm == ctx.realm => Freshness::AtLeast(position),
+                Some(_) | None => {
+                    fields.wrong("consistency.at_least_as_fresh", "is not a consistency token of this realm");
                     Freshness::Full
                 }
             },

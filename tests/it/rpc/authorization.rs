@@ -87,7 +87,9 @@ both_backends!(a_write_is_seen_by_who_shows_its_token, async |app: &TestApp| {
         consistency: Some(pb::Consistency { requirement: Some(fresh) }),
         ..ask(&shop.clerk.id, "orders.ship")
     };
-    assert_eq!(shop.service.check(question).await.unwrap(), denied(ErrorReason::NoSuchEntry));
+    assert_eq!(shop.service.check(question.clone()).await.unwrap(), denied(ErrorReason::NoSuchEntry));
+    let elsewhere = refusal(app.as_operator().check(question).await);
+    assert_eq!(elsewhere, (Code::InvalidArgument, ErrorReason::InvalidFields), "a token crosses no realm");
 });
 
 both_backends!(in_a_batch_an_error_is_that_items, async |app: &TestApp| {
