@@ -3,8 +3,9 @@
 //! [`start`] brings a server up and hands back how to reach and to stop it; `main` waits for a signal in between. Tests
 //! start the same way.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +159,8 @@ fn lock(path: &Path) -> Result<File, StartError> {
     let shown = path.display().to_string();
     let used = |error| StartError::File(shown.clone(), error);
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(used)?;
+        // Addresses and hashes lie in there: a folder that is made here is for this user alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(used)?;
     }
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(used)?;
     match file.try_lock() {
