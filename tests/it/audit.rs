@@ -2,7 +2,7 @@
 
 use countersign::app::Requirement;
 use countersign::domain::ids::PrincipalId;
-use countersign::grpc::access::Methods;
+use countersign::grpc::access::{Method, Methods};
 
 use crate::access::{Aim, Persona, Target, World, cast, request};
 use crate::support::{TestApp, both_backends};
@@ -18,13 +18,13 @@ both_backends!(every_writing_rpc_leaves_an_event_of_whoever_called, async |app: 
         let open = method.needs == Requirement::Public;
         // The one whom a missing permission stops, the one whom a gate does.
         for refused in [named("member"), named("newcomer")].into_iter().filter(|_| !open) {
-            let message = asked(&world, method.name, refused).await;
+            let message = asked(&world, method, refused).await;
             let before = count(&world).await;
             world.wire.call(&refused.carried, path, message).await.unwrap_err();
             assert_eq!(new_events(&world, before).await, [told(method.name, refused, true)], "{}", method.name);
         }
         let operator = named("operator");
-        let message = asked(&world, method.name, operator).await;
+        let message = asked(&world, method, operator).await;
         let before = count(&world).await;
         world.wire.call(&operator.carried, path, message).await.unwrap();
         let events = new_events(&world, before).await;
@@ -38,7 +38,7 @@ both_backends!(a_reading_rpc_leaves_none, async |app: &TestApp| {
     let personas = cast(&world).await.personas;
     for (path, method) in Methods::read().unwrap().all().into_iter().filter(|(_, method)| !method.writes) {
         for who in &personas {
-            let message = asked(&world, method.name, who).await;
+            let message = asked(&world, method, who).await;
             let before = count(&world).await;
             let _answered = world.wire.call(&who.carried, path, message).await;
             assert_eq!(count(&world).await, before, "{} by {}", method.name, who.name);
@@ -52,13 +52,13 @@ fn told(rpc: &str, who: &Persona, refused: bool) -> Event {
     (rpc.to_owned(), Some(PrincipalId(who.id.parse().unwrap())), refused)
 }
 
-async fn asked(world: &World<'_>, rpc: &str, who: &Persona) -> Vec<u8> {
+async fn asked(world: &World<'_>, method: &Method, who: &Persona) -> Vec<u8> {
     for target in TARGETS {
-        if let Some(message) = Box::pin(request(world, rpc, "", Aim { target, who })).await {
+        if let Some(message) = Box::pin(request(world, method, "", Aim { target, who })).await {
             return message;
         }
     }
-    panic!("{rpc} is about none of {TARGETS:?}")
+    panic!("{} is about none of {TARGETS:?}", method.name)
 }
 
 async fn count(world: &World<'_>) -> usize {

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::golden::assert_reviewed;
 use super::personas::{Cast, Persona, cast};
-use super::requests::{Aim, FORMS, request};
+use super::requests::{Aim, forms, request};
 use super::world::{Target, World};
 use crate::support::{Backend, TestApp, refusal, run};
 
@@ -65,8 +65,7 @@ async fn compare(app: &TestApp) {
     let mut table = HEAD.to_owned();
     let mut without_right: Vec<(Grouped<'_>, Vec<String>)> = vec![];
     for (path, method) in Methods::read().unwrap().all() {
-        let further = FORMS.iter().filter(|(rpc, _)| *rpc == method.name).map(|(_, form)| *form);
-        for form in std::iter::once("").chain(further) {
+        for form in std::iter::once("").chain(forms(method)) {
             let rpc = Rpc { path, method, form };
             write_head(&mut table, &rpc);
             ask_everybody(&world, &cast, &rpc, &mut table).await;
@@ -150,7 +149,7 @@ fn require_silence(answers: &Answers, what: &str) {
 
 /// What comes of one call; `None` if it can't be about this target. A refused one has changed nothing.
 async fn ask(world: &World<'_>, rpc: &Rpc<'_>, aim: Aim<'_>) -> Option<Told> {
-    let message = request(world, rpc.method.name, rpc.form, aim).await?;
+    let message = request(world, rpc.method, rpc.form, aim).await?;
     let before = world.last_done().await;
     let result = world.wire.call(&aim.who.carried, rpc.path, message).await;
     let what = format!("{} by {} about {:?}", rpc.name(), aim.who.name, aim.target);
@@ -179,7 +178,7 @@ async fn ask_without_right<'a>(world: &World<'_>, cast: &'a Cast, rpc: &Rpc<'_>)
         let mut asked = None;
         for target in [Target::OwnOrganization, Target::Realm, Target::Oneself] {
             if asked.is_none() {
-                let message = request(world, rpc.method.name, rpc.form, Aim { target, who: &who }).await;
+                let message = request(world, rpc.method, rpc.form, Aim { target, who: &who }).await;
                 asked = message.map(|message| (message, target));
             }
         }
@@ -244,7 +243,7 @@ fn told(world: &World<'_>, rpc: &str, result: Result<Vec<u8>, Status>) -> String
             let said = format!("{gates} gates, {misses} misses, names {named}");
             format!("OK {} [{}]", verdict(answer.decision(), answer.reason()), said.trim_end_matches(", names "))
         }
-        "ListRegistrations" | "ListUsers" | "ListEvents" => match world.named_in(&answer) {
+        list if list.starts_with("List") => match world.named_in(&answer) {
             nobody if nobody.is_empty() => "OK names nobody".to_owned(),
             named => format!("OK names [{}]", named.join(", ")),
         },

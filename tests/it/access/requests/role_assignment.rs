@@ -1,0 +1,67 @@
+//! `RoleAssignmentService`.
+
+use countersign::grpc::pb::{self, Reach};
+
+use super::{Asked, Kind, READ, READER, Target, encoded, unwritten};
+
+/// Further forms of an RPC, with what the form is.
+pub(super) const FORMS: &[(&str, &str)] = &[("GrantPermission", "on a resource"), ("RevokeRole", "by its id")];
+
+pub(super) async fn request(asked: &Asked<'_>, rpc: &str, form: &str) -> Option<Vec<u8>> {
+    match rpc {
+        "AssignRole" => assign(asked).await,
+        "RevokeRole" => revoke(asked, form).await,
+        "GrantPermission" => grant(asked, form).await,
+        unknown => unwritten(unknown),
+    }
+}
+
+async fn assign(asked: &Asked<'_>) -> Option<Vec<u8>> {
+    use pb::assign_role_request::Scope;
+    let (role, organization) = (READER.to_owned(), asked.scope());
+    let principal = asked.subject(Kind::Member).await.id;
+    let scope = Some(match organization.is_empty() {
+        true => Scope::RealmWide(true),
+        false => Scope::Organization(organization),
+    });
+    encoded(&pb::AssignRoleRequest { principal, role, scope, ..Default::default() })
+}
+
+async fn revoke(asked: &Asked<'_>, form: &str) -> Option<Vec<u8>> {
+    use pb::revoke_role_request::Scope;
+    let (role, organization) = (READER.to_owned(), asked.scope());
+    let holder = asked.subject(Kind::Holder).await;
+    if !form.is_empty() {
+        if asked.names_another_organization() || asked.target == Target::Oneself {
+            return None;
+        }
+        let entry = holder.extra;
+        return encoded(&pb::RevokeRoleRequest { entry, ..Default::default() });
+    }
+    let scope = Some(match organization.is_empty() {
+        true => Scope::RealmWide(true),
+        false => Scope::Organization(organization),
+    });
+    encoded(&pb::RevokeRoleRequest { principal: holder.id, role, scope, ..Default::default() })
+}
+
+async fn grant(asked: &Asked<'_>, form: &str) -> Option<Vec<u8>> {
+    use pb::grant_permission_request::Scope;
+    let organization = asked.scope();
+    let scope = Some(match organization.is_empty() {
+        true => Scope::RealmWide(true),
+        false => Scope::Organization(organization),
+    });
+    let (reach, resource) = match form {
+        "" => (Reach::Own, None),
+        _ => (Reach::Unspecified, Some(pb::Resource { r#type: "order".to_owned(), id: "7".to_owned() })),
+    };
+    encoded(&pb::GrantPermissionRequest {
+        principal: asked.subject(Kind::Member).await.id,
+        pattern: READ.to_owned(),
+        reach: reach.into(),
+        scope,
+        resource,
+        ..Default::default()
+    })
+}
