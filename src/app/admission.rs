@@ -44,6 +44,14 @@ impl App {
         realm.filter(|_| theirs && open).ok_or_else(realm_unknown)
     }
 
+    /// What a call is told that went wrong before it was admitted: of a credential that no longer counts, only that.
+    pub async fn told_first(&self, caller: Option<&Caller>, otherwise: Error) -> Error {
+        match caller {
+            Some(caller) => again(|| self.holder(caller)).await.map_or_else(|ended| ended, |_| otherwise),
+            None => otherwise,
+        }
+    }
+
     /// Lets a caller in, or says why not.
     ///
     /// # Errors
@@ -53,11 +61,7 @@ impl App {
     }
 
     async fn admit_once(&self, caller: &Caller, realm: RealmId, needs: &Requirement, now: Timestamp) -> Result<Actor> {
-        let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
-        let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if !caller.still_holds(subject.principal()) || is_disabled(subject.principal()) {
-            return Err(credential_ended());
-        }
+        let (home, subject) = self.holder(caller).await?;
         let actor = match caller.platform {
             true => Actor::Platform { id: caller.principal },
             false => Actor::Principal { id: caller.principal, session: caller.session.map(|(session, _)| session) },
@@ -72,6 +76,16 @@ impl App {
             return Ok(actor);
         }
         Box::pin(self.refusal(&home, &subject, permissions, *own, now)).await.map_or(Ok(actor), Err)
+    }
+
+    /// The principal that a credential stands for, as long as it does, in the realm where it lives.
+    async fn holder(&self, caller: &Caller) -> Result<(View<'_, Record>, Subject)> {
+        let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
+        let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
+        if !caller.still_holds(subject.principal()) || is_disabled(subject.principal()) {
+            return Err(credential_ended());
+        }
+        Ok((home, subject))
     }
 
     /// Why a caller that holds none of the permissions is kept out; `None` if acting on oneself needs none.

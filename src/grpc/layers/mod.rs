@@ -141,7 +141,14 @@ impl Shared {
             None if method.needs == crate::app::Requirement::Public => None,
             None => return Err(Error::refused(Reason::CredentialMissing, "a credential is required")),
         };
-        let realm = self.app.realm_of_call(authn::realm(headers)?, caller.as_deref()).await?;
+        let realm = match authn::realm(headers) {
+            Ok(named) => self.app.realm_of_call(named, caller.as_deref()).await,
+            Err(error) => Err(error),
+        };
+        let realm = match realm {
+            Ok(realm) => realm,
+            Err(error) => return Err(Box::pin(self.app.told_first(caller.as_deref(), error)).await),
+        };
         let mut ctx = Ctx {
             realm,
             actor: Actor::Anonymous,

@@ -9,6 +9,7 @@ mod contract;
 mod errors;
 mod golden;
 mod matrix;
+mod order;
 mod personas;
 mod requests;
 mod wire;

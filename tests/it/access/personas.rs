@@ -82,6 +82,7 @@ pub(crate) async fn cast(world: &World<'_>) -> Cast {
     let (token, key) = (of("realm administrator"), of("operator"));
     let mut tampered = token.clone();
     tampered.pop();
+    let (disabled, suspended) = (disabled_key(world).await, suspended_token(world).await);
     let credentials = vec![
         ("none", carried(&[], REALM)),
         ("nonsense", carried(&["Bearer nonsense"], REALM)),
@@ -90,12 +91,14 @@ pub(crate) async fn cast(world: &World<'_>) -> Cast {
         ("an expired token", carried(&[&expired.0], REALM)),
         ("an expired key", carried(&[&expired.1], REALM)),
         ("a revoked key", carried(&[&revoked_key(world).await], REALM)),
-        ("the key of a disabled account", carried(&[&disabled_key(world).await], REALM)),
-        ("the token of a suspended person", carried(&[&suspended_token(world).await], REALM)),
+        ("the key of a disabled account", carried(&[&disabled], REALM)),
+        ("the token of a suspended person", carried(&[&suspended], REALM)),
         ("two at once", carried(&[&token, &key], REALM)),
         ("the same twice", carried(&[&token, &token], REALM)),
         ("of another realm", carried(&[&token], ELSEWHERE)),
         ("of an unknown realm", carried(&[&token], "no-such-realm")),
+        ("the key of a disabled account, of another realm", carried(&[&disabled], ELSEWHERE)),
+        ("the token of a suspended person, of an unknown realm", carried(&[&suspended], "no-such-realm")),
         ("none in an unknown realm", carried(&[], "no-such-realm")),
         ("none in the platform's realm", carried(&[], PLATFORM_REALM)),
     ];
