@@ -74,9 +74,9 @@ impl Source for Record {
     }
 
     async fn catalogue(&self, realm: RealmId) -> Answer<RealmCatalogue<RealmKeys>> {
-        let (source, rows) = self.store.rows(realm).catalogue().await.map_err(unavailable)?;
+        let (as_of, source, rows) = self.store.rows(realm).catalogue().await.map_err(unavailable)?;
         let extra = RealmKeys::open(&self.keys, realm, &rows);
-        Ok(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
+        Ok(RealmCatalogue { as_of, catalogue: Catalogue::compile(source), extra })
     }
 
     async fn position(&self, realm: RealmId) -> Answer<Option<Position>> {

@@ -177,9 +177,9 @@ impl<'a> Change<'a> {
         let realm = match kept.filter(|kept| kept.catalogue.as_of >= tx.catalogue_revision()) {
             Some(current) => current,
             None => {
-                let (source, keys) = tx.rows().catalogue().await?;
+                let (as_of, source, keys) = tx.rows().catalogue().await?;
                 let extra = RealmKeys::open(&app.keys, ctx.realm, &keys);
-                Arc::new(RealmCatalogue { catalogue: Catalogue::compile(source), extra })
+                Arc::new(RealmCatalogue { as_of, catalogue: Catalogue::compile(source), extra })
             }
         };
         Ok(Self {

@@ -46,7 +46,8 @@ pub trait Source: Send + Sync + 'static {
         realm: RealmId,
         id: OrganizationId,
     ) -> impl Future<Output = Answer<Loaded<Organization>>> + Send;
-    /// In any realm: a credential names its realm. `None` = unknown, in no realm at all.
+    /// In any realm: a credential names its realm. `None` = unknown, in no realm at all; one that is revoked stands for
+    /// nobody, in its realm.
     fn credential(&self, hash: [u8; 32]) -> impl Future<Output = Answer<Option<Loaded<Credential>>>> + Send;
     fn catalogue(&self, realm: RealmId) -> impl Future<Output = Answer<RealmCatalogue<Self::Extra>>> + Send;
     /// Where a realm stands; `None` = there is no such realm.
@@ -78,6 +79,8 @@ pub enum Miss {
 /// A compiled catalogue with what goes stale along with it.
 #[derive(Debug)]
 pub struct RealmCatalogue<E> {
+    /// The position that it was read at.
+    pub as_of: Position,
     pub catalogue: Catalogue,
     pub extra: E,
 }

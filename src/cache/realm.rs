@@ -26,7 +26,7 @@ const POSITIONS_MAX: usize = 256;
 /// A kept snapshot, or the kept knowledge that there is none.
 #[derive(Debug)]
 pub(super) struct Kept<T> {
-    pub(super) as_of: Revision,
+    pub(super) as_of: Position,
     pub(super) value: Option<T>,
 }
 
@@ -99,15 +99,21 @@ impl Ledger {
         self.last_changed.get(key).copied().unwrap_or(self.floor)
     }
 
-    /// Whether what was read of a key at that revision is what this history has of it now.
-    fn vouches_for(&self, key: &Key, as_of: Revision) -> bool {
-        self.last_changed(key) <= as_of && as_of <= self.position.revision
+    /// Whether what was read of a key at that position is what this history has of it now. A position from before the
+    /// oldest one remembered may be of a history that was lost: what was read there is read again.
+    fn vouches_for(&self, key: &Key, as_of: Position) -> bool {
+        self.last_changed(key) <= as_of.revision && self.remembers(as_of)
     }
 
-    /// Positions from before the oldest one remembered are taken for this history's.
+    /// Positions from before the oldest one remembered are taken for this history's: whatever they stand for, what is
+    /// kept here is newer.
     fn has_reached(&self, position: Position) -> bool {
         let oldest = self.recent.front().map_or(self.position.revision, |oldest| oldest.revision);
-        position.revision < oldest || self.recent.iter().rev().any(|known| *known == position)
+        position.revision < oldest || self.remembers(position)
+    }
+
+    fn remembers(&self, position: Position) -> bool {
+        self.recent.iter().rev().any(|known| *known == position)
     }
 }
 
@@ -115,7 +121,7 @@ impl Ledger {
 ///
 /// INVARIANT: what is kept under a key is valid at every revision from its `as_of` to `applied`. A change drops the key
 /// under the ledger's lock before `applied` moves, and a load is kept, under the same lock, only if it read the record
-/// between the key's last change and `applied`.
+/// between the key's last change and `applied`, at a position that the log has.
 #[derive(Debug)]
 pub(super) struct RealmCache<E> {
     pub(super) id: RealmId,
@@ -163,8 +169,13 @@ impl<E> RealmCache<E> {
         self.ledger.lock().last_changed(key)
     }
 
-    /// Keeps what was loaded, unless the key changed after it was read, or the log was not yet read that far: until then
-    /// nobody knows that it is of this history.
+    /// Whether what was read of a key at that position is what this history has of it now.
+    pub(super) fn vouches_for(&self, key: &Key, as_of: Position) -> bool {
+        self.ledger.lock().vouches_for(key, as_of)
+    }
+
+    /// Keeps what was loaded, unless the key changed after it was read, or the log does not have what it was read at:
+    /// the log was not yet read that far, or it is of a history that was lost.
     pub(super) fn keep<K, T>(&self, shelf: &Shelf<K, T>, slot: K, key: &Key, loaded: &Arc<Kept<T>>)
     where
         K: Hash + Eq + Copy + Send + 'static,
@@ -183,7 +194,7 @@ impl<E> RealmCache<E> {
     /// Keeps a loaded catalogue, as [`keep`](Self::keep) does.
     pub(super) fn keep_catalogue(&self, loaded: &Arc<RealmCatalogue<E>>) {
         let ledger = self.ledger.lock();
-        if ledger.vouches_for(&Key::Catalogue, loaded.catalogue.as_of) {
+        if ledger.vouches_for(&Key::Catalogue, loaded.as_of) {
             self.catalogue.store(Some(Arc::clone(loaded)));
         }
     }
@@ -257,7 +268,7 @@ where
     K: Hash + Eq + Copy + Send + 'static,
     T: Send + Sync + 'static,
 {
-    if shelf.kept.get(slot).is_some_and(|kept| kept.as_of < at) {
+    if shelf.kept.get(slot).is_some_and(|kept| kept.as_of.revision < at) {
         shelf.kept.remove(slot);
     }
 }

@@ -72,19 +72,19 @@ impl<S: Source> Snapshots<S> {
         let (source, home) = (Arc::clone(&self.source), Arc::clone(&realm));
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
         let load = || async move {
-            let nobody = Loaded { as_of: home.applied(), value: None };
+            let nobody = Loaded { as_of: home.position(), value: None };
             let found = source.credential(hash).await?.unwrap_or(nobody);
             let loaded = Arc::new(Kept::from(found));
             home.keep(&home.credentials, hash, &key, &loaded);
             Ok(loaded)
         };
         let kept = realm.credentials.flights.join(hash, realm.last_changed(&key), load).await?;
-        if kept.as_of > realm.applied() {
+        if kept.as_of.revision > realm.applied() {
             self.tail_now().await?;
             realm.keep(&realm.credentials, hash, &key, &kept);
         }
-        if kept.as_of < realm.last_changed(&key) {
-            // A change overtook the load, so it is nobody's answer; one more begins after that change.
+        if !realm.vouches_for(&key, kept.as_of) {
+            // A change overtook the load, or took back what it read, so it is nobody's answer; one more begins after that.
             return Ok(self.source.credential(hash).await?.and_then(|again| again.value));
         }
         Ok(kept.value.clone())
@@ -147,27 +147,26 @@ impl<S: Source> Snapshots<S> {
                 Ok(loaded)
             })
             .await?;
-        self.belongs(realm, position, &Key::Catalogue, loaded.catalogue.as_of, || realm.keep_catalogue(&loaded))
-            .await?;
+        self.belongs(realm, position, &Key::Catalogue, loaded.as_of, || realm.keep_catalogue(&loaded)).await?;
         Ok(loaded)
     }
 
     /// Whether what was loaded belongs to a view at `position`. If it is ahead, the log is read and the load kept, so that
-    /// the next view has it; what a change overtook is nobody's answer.
+    /// the next view has it; what a change overtook, or a lost history had, is nobody's answer.
     async fn belongs(
         &self,
         realm: &RealmCache<S::Extra>,
         position: Revision,
         key: &Key,
-        as_of: Revision,
+        as_of: Position,
         keep: impl FnOnce(),
     ) -> Result<(), Miss> {
-        if as_of > position {
+        if as_of.revision > position {
             self.tail_now().await?;
             keep();
             return Err(Miss::Moved);
         }
-        if as_of < realm.last_changed(key) { Err(Miss::Moved) } else { Ok(()) }
+        if realm.vouches_for(key, as_of) { Ok(()) } else { Err(Miss::Moved) }
     }
 }
 
@@ -222,7 +221,7 @@ impl<S: Source> View<'_, S> {
 
     fn hit<T>(&self, kept: Arc<Kept<T>>) -> Result<Arc<Kept<T>>, Miss> {
         self.snapshots.counters.hits.fetch_add(1, Ordering::Relaxed);
-        if kept.as_of <= self.position { Ok(kept) } else { Err(Miss::Moved) }
+        if kept.as_of.revision <= self.position { Ok(kept) } else { Err(Miss::Moved) }
     }
 
     /// The index for this view's catalogue; made again when the catalogue changed since it was last asked.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::ids::{OrganizationId, PrincipalId, RealmId, Revision};
+use super::ids::{OrganizationId, PrincipalId, RealmId};
 use super::realm::Position;
 
 /// One cached fact. Its printed form is what the log stores.
@@ -28,10 +28,10 @@ pub struct Line {
     pub key: Key,
 }
 
-/// A fact, or the knowledge that there is none, and the revision that it was read at.
+/// A fact, or the knowledge that there is none, and the position that it was read at: the mark tells of which history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loaded<T> {
-    pub as_of: Revision,
+    pub as_of: Position,
     pub value: Option<T>,
 }
 

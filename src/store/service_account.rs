@@ -11,24 +11,30 @@ use super::entity::{api_keys, realms, service_accounts};
 use super::error::{Result, corrupt};
 use super::rows::Rows;
 use crate::domain::change::Loaded;
-use crate::domain::ids::{ApiKeyId, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
+use crate::domain::ids::{ApiKeyId, Mark, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
+use crate::domain::realm::Position;
 use crate::domain::service_account::{ApiKey, Credential, ServiceAccount};
 use crate::domain::time::Timestamp;
 
+/// Realm, account, when the key expires, when it was revoked, whether the realm is the platform's, revision, mark.
+type CredentialRow = (uuid::Uuid, uuid::Uuid, Option<i64>, Option<i64>, bool, i64, i64);
+
 impl Store {
-    /// Whom the API key of that hash stands for; `None` if it is unknown or revoked. One statement, in any realm: a
-    /// credential names its realm and not the other way round.
+    /// Whom the API key of that hash stands for, nobody if it is revoked; `None` if it is unknown. One statement, in any
+    /// realm: a credential names its realm and not the other way round.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn credential(&self, secret_hash: &[u8; 32]) -> Result<Option<Loaded<Credential>>> {
-        let row: Option<(uuid::Uuid, uuid::Uuid, Option<i64>, bool, i64)> = api_keys::Entity::find()
+        let row: Option<CredentialRow> = api_keys::Entity::find()
             .select_only()
             .column(api_keys::Column::RealmId)
             .column(api_keys::Column::ServiceAccountId)
             .column(api_keys::Column::ExpiresAt)
+            .column(api_keys::Column::RevokedAt)
             .column(realms::Column::Platform)
             .column(realms::Column::Revision)
+            .column(realms::Column::Mark)
             .join(
                 sea_orm::JoinType::InnerJoin,
                 api_keys::Entity::belongs_to(realms::Entity)
@@ -37,18 +43,18 @@ impl Store {
                     .into(),
             )
             .filter(api_keys::Column::SecretHash.eq(secret_hash.to_vec()))
-            .filter(api_keys::Column::RevokedAt.is_null())
             .into_tuple()
             .one(&self.read)
             .await?;
-        Ok(row.map(|(realm, account, expires_at, platform, revision)| {
+        Ok(row.map(|(realm, account, expires_at, revoked_at, platform, revision, mark)| {
             let credential = Credential {
                 realm: RealmId(realm),
                 platform,
                 service_account: ServiceAccountId(account),
                 expires_at: expires_at.map(Timestamp),
             };
-            Loaded { as_of: Revision(revision), value: Some(credential) }
+            let as_of = Position { revision: Revision(revision), mark: Mark(mark) };
+            Loaded { as_of, value: revoked_at.is_none().then_some(credential) }
         }))
     }
 }

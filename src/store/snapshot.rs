@@ -1,4 +1,4 @@
-//! Loads what decisions are computed from: each snapshot in one statement, with the revision that it was read at.
+//! Loads what decisions are computed from: each snapshot in one statement, with the position that it was read at.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::rows::{Attributes, Rows, read, statement, variant};
 use crate::domain::account::{AccountFacts, HoldCause};
 use crate::domain::catalogue::CatalogueSource;
 use crate::domain::change::Loaded;
-use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, Revision, RoleId, SessionId, UserId};
-use crate::domain::realm::SigningKeyRow;
+use crate::domain::ids::{EntryId, Mark, OrganizationId, PrincipalId, Revision, RoleId, SessionId, UserId};
+use crate::domain::realm::{Position, SigningKeyRow};
 use crate::domain::snapshot::{
     Confers, Entry, Membership, Organization, Principal, PrincipalKind, Resource, Scope, Window,
 };
@@ -29,7 +29,7 @@ const ENDED_SESSION: i64 = 6;
 /// One statement, so that all of it is of one revision. $1 = realm, $2 = principal, $3 = since when ended sessions count.
 const PRINCIPAL: &str = "
 SELECT CAST(0 AS bigint) AS part, id AS u1, id AS u2, id AS u3, name AS t1, name AS t2, name AS t3, name AS t4,
-       revision AS n1, CAST(NULL AS bigint) AS n2, CAST(NULL AS bigint) AS n3, CAST(NULL AS bigint) AS n4,
+       revision AS n1, mark AS n2, CAST(NULL AS bigint) AS n3, CAST(NULL AS bigint) AS n4,
        CAST(NULL AS bigint) AS n5, CAST(NULL AS bigint) AS n6
 FROM realms WHERE id = $1
 UNION ALL
@@ -54,7 +54,7 @@ SELECT 6, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 
 FROM sessions WHERE user_id = $2 AND realm_id = $1 AND ended_at >= $3";
 
 const ORGANIZATION: &str = "
-SELECT r.revision, o.id, o.kind, o.suspended, o.entitlements
+SELECT r.revision, r.mark, o.id, o.kind, o.suspended, o.entitlements
 FROM realms r LEFT JOIN organizations o ON o.realm_id = r.id AND o.id = $2 WHERE r.id = $1";
 
 impl<C: ConnectionTrait> Rows<'_, C> {
@@ -80,14 +80,14 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let values = [self.realm.0.into(), id.0.into()];
         let row = self.conn.query_one_raw(statement(self.conn, ORGANIZATION, values)).await?;
         let row = row.ok_or_else(|| corrupt("realm"))?;
-        let as_of = Revision(row.try_get("", "revision")?);
+        let as_of = position(&row, "revision", "mark")?;
         let known: Option<uuid::Uuid> = row.try_get("", "id")?;
         let value = match known {
             None => None,
             Some(id) => Some(Organization {
                 id: OrganizationId(id),
                 realm: self.realm,
-                as_of,
+                as_of: as_of.revision,
                 kind: row.try_get("", "kind")?,
                 suspended: row.try_get("", "suspended")?,
                 entitlements: read(&row.try_get::<String>("", "entitlements")?, "entitlements")?,
@@ -96,12 +96,12 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(Loaded { as_of, value })
     }
 
-    /// What a catalogue is compiled from, and the realm's signing keys. Read again until the catalogue stood still meanwhile, which on a locked realm
-    /// is at once.
+    /// What a catalogue is compiled from, the realm's signing keys, and the position that both were read at. Read again
+    /// until the catalogue stood still meanwhile, which on a locked realm is at once.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn catalogue(&self) -> Result<(CatalogueSource, Vec<SigningKeyRow>)> {
+    pub async fn catalogue(&self) -> Result<(Position, CatalogueSource, Vec<SigningKeyRow>)> {
         let mut before = self.realm().await?.ok_or_else(|| corrupt("realm"))?;
         loop {
             let (permissions, roles) = (self.permissions().await?, self.roles().await?);
@@ -118,7 +118,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
                     roles,
                     exclusions: vec![],
                 };
-                return Ok((source, signing_keys));
+                return Ok((after.position, source, signing_keys));
             }
             before = after;
         }
@@ -128,7 +128,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 /// What the arms have brought so far.
 #[derive(Default)]
 struct Parts {
-    as_of: Option<Revision>,
+    as_of: Option<Position>,
     user: Option<(AccountFacts, Option<UserId>, i64)>,
     service_account: Option<PrincipalKind>,
     holds: Vec<HoldCause>,
@@ -142,7 +142,7 @@ impl Parts {
         let id: uuid::Uuid = row.try_get("", "u1")?;
         let second: Option<uuid::Uuid> = row.try_get("", "u2")?;
         match row.try_get("", "part")? {
-            REALM => self.as_of = Some(Revision(row.try_get("", "n1")?)),
+            REALM => self.as_of = Some(position(row, "n1", "n2")?),
             USER => self.user = Some((account(row)?, second.map(UserId), row.try_get("", "n5")?)),
             SERVICE_ACCOUNT => {
                 let disabled = row.try_get::<Option<i64>>("", "n1")?.is_some();
@@ -177,7 +177,7 @@ impl Parts {
         let value = Principal {
             id,
             realm,
-            as_of,
+            as_of: as_of.revision,
             kind,
             memberships: self.memberships,
             manager,
@@ -187,6 +187,10 @@ impl Parts {
         };
         Ok(Loaded { as_of, value: Some(value) })
     }
+}
+
+fn position(row: &QueryResult, revision: &str, mark: &str) -> Result<Position> {
+    Ok(Position { revision: Revision(row.try_get("", revision)?), mark: Mark(row.try_get("", mark)?) })
 }
 
 fn account(row: &QueryResult) -> Result<AccountFacts> {

@@ -6,9 +6,10 @@ use countersign::domain::account::{Approval, ApprovalState, Hold, HoldCause, Use
 use countersign::domain::catalogue::{Assignable, Conditions, Role};
 use countersign::domain::change::Key;
 use countersign::domain::entry::{EntryRow, Origin};
-use countersign::domain::ids::{EntryId, OrganizationId, PrincipalId, Revision, RoleId, UserId};
+use countersign::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
 use countersign::domain::organization::{Identifier, Member, Organization};
 use countersign::domain::permission::{Pattern, Reach};
+use countersign::domain::realm::Position;
 use countersign::domain::snapshot::{
     Confers, Entry, Membership, MembershipState, Principal, PrincipalKind, Resource, Scope, Window,
 };
@@ -99,7 +100,7 @@ fn attributes() -> BTreeMap<String, String> {
     BTreeMap::from([("territory".to_owned(), "north \"west\"".to_owned())])
 }
 
-async fn write_everything_about_ann(record: &Record) -> Revision {
+async fn write_everything_about_ann(record: &Record) -> Position {
     let tx = record.change().await;
     let rows = tx.rows();
     rows.insert_user(NewUser { user: &user(BOB, "bob@home.example"), password_hash: None }).await.unwrap();
@@ -124,7 +125,7 @@ async fn write_everything_about_ann(record: &Record) -> Revision {
         let row = EntryRow { principal, entry, assigned_by: Some(BOB.into()), assigned_at: NOW, origin };
         rows.insert_entry(&row).await.unwrap();
     }
-    commit(tx, vec![Key::Principal(ANN.into())]).await.position.revision
+    commit(tx, vec![Key::Principal(ANN.into())]).await.position
 }
 
 both_backends!(a_principal_is_read_as_it_was_written, crate::conformance::run, async |record: &Record| {
@@ -141,7 +142,7 @@ both_backends!(a_principal_is_read_as_it_was_written, crate::conformance::run, a
     let expected = Principal {
         id: ANN.into(),
         realm: REALM,
-        as_of,
+        as_of: as_of.revision,
         kind: PrincipalKind::User(facts),
         memberships: vec![membership],
         manager: Some(BOB),
@@ -153,8 +154,11 @@ both_backends!(a_principal_is_read_as_it_was_written, crate::conformance::run, a
     assert_eq!(loaded.value, Some(expected));
     assert_eq!(record.store.rows(REALM).organization(HOME).await.unwrap(), Some(home()));
     assert_eq!(record.store.rows(REALM).roles().await.unwrap(), [role()]);
-    let facts = record.store.rows(REALM).organization_facts(HOME).await.unwrap().value.unwrap();
-    assert_eq!((facts.kind.as_str(), facts.suspended, facts.as_of), ("company", true, as_of));
+    let (catalogue_as_of, ..) = record.store.rows(REALM).catalogue().await.unwrap();
+    let loaded = record.store.rows(REALM).organization_facts(HOME).await.unwrap();
+    assert_eq!((loaded.as_of, catalogue_as_of), (as_of, as_of));
+    let facts = loaded.value.unwrap();
+    assert_eq!((facts.kind.as_str(), facts.suspended, facts.as_of), ("company", true, as_of.revision));
     assert_eq!(facts.entitlements, ["forms", "tax"]);
 });
 

@@ -251,16 +251,16 @@ impl Replica {
     }
 }
 
-fn principal(n: usize) -> Key {
+pub(super) fn principal(n: usize) -> Key {
     Key::Principal(PrincipalId(Uuid::from_u128(100 + n as u128)))
 }
 
-fn organization(n: usize) -> Key {
+pub(super) fn organization(n: usize) -> Key {
     Key::Organization(OrganizationId(Uuid::from_u128(200 + n as u128)))
 }
 
 /// Every fact that there is.
-fn keys() -> Vec<Key> {
+pub(super) fn keys() -> Vec<Key> {
     let credentials = [Key::Credential([1; 32]), Key::Credential([2; 32]), Key::Catalogue];
     (0..3).map(principal).chain((0..2).map(organization)).chain(credentials).collect()
 }

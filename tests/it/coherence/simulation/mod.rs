@@ -6,6 +6,7 @@
 //! at the revision that the answer names, and against everything that had been acknowledged before the question.
 
 mod actors;
+mod lost;
 mod world;
 
 use std::sync::Arc;

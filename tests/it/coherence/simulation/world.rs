@@ -77,7 +77,12 @@ pub(super) struct World {
     pub(super) turn: tokio::sync::Mutex<()>,
     answered: AtomicU64,
     undecided: AtomicU64,
+    /// What befalls the record as soon as the next load was answered.
+    befalls: Mutex<Option<Fate>>,
 }
+
+/// Something that befalls a record.
+type Fate = Box<dyn FnOnce(&mut Record) + Send>;
 
 impl World {
     pub(super) fn new(seed: u64, weather: Weather) -> Self {
@@ -100,7 +105,23 @@ impl World {
             turn: tokio::sync::Mutex::default(),
             answered: AtomicU64::new(0),
             undecided: AtomicU64::new(0),
+            befalls: Mutex::default(),
         }
+    }
+
+    /// Has something befall the record between the next answer of a load and whatever its reader does with it.
+    pub(super) fn after_the_next_load(&self, fate: impl FnOnce(&mut Record) + Send + 'static) {
+        *self.befalls.lock().unwrap() = Some(Box::new(fate));
+    }
+
+    /// A trip that loads a fact.
+    async fn load<T>(&self, read: impl FnOnce(&Record) -> T) -> Answer<T> {
+        let answer = self.trip(read).await;
+        let fate = self.befalls.lock().unwrap().take();
+        if let Some(fate) = fate {
+            fate(&mut self.record());
+        }
+        answer
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -200,7 +221,7 @@ impl Record {
     }
 
     fn loaded<T>(&self, key: Key, make: impl FnOnce(i64) -> T) -> Loaded<T> {
-        let (as_of, stamp) = (self.position.revision, self.at(key, self.position.revision));
+        let (as_of, stamp) = (self.position, self.at(key, self.position.revision));
         Loaded { as_of, value: (stamp > 0).then(|| make(stamp)) }
     }
 }
@@ -224,7 +245,7 @@ impl Source for Wire {
             ended_sessions: vec![],
         };
         let read = |record: &Record| record.loaded(Key::Principal(id), |stamp| make(record.position.revision, stamp));
-        self.0.trip(read).await
+        self.0.load(read).await
     }
 
     async fn organization(&self, realm: RealmId, id: OrganizationId) -> Answer<Loaded<Organization>> {
@@ -238,7 +259,7 @@ impl Source for Wire {
         };
         let read =
             |record: &Record| record.loaded(Key::Organization(id), |stamp| make(record.position.revision, stamp));
-        self.0.trip(read).await
+        self.0.load(read).await
     }
 
     async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Loaded<Credential>>> {
@@ -248,7 +269,7 @@ impl Source for Wire {
             service_account: ServiceAccountId(Uuid::nil()),
             expires_at: Some(Timestamp(stamp)),
         };
-        let found = self.0.trip(|record| record.loaded(Key::Credential(hash), make)).await?;
+        let found = self.0.load(|record| record.loaded(Key::Credential(hash), make)).await?;
         Ok(Some(found).filter(|found| found.value.is_some()))
     }
 
@@ -263,7 +284,8 @@ impl Source for Wire {
             roles: vec![],
             exclusions: vec![],
         };
-        Ok(RealmCatalogue { catalogue: Catalogue::compile(self.0.trip(make).await?), extra: () })
+        let (as_of, source) = self.0.load(|record| (record.position, make(record))).await?;
+        Ok(RealmCatalogue { as_of, catalogue: Catalogue::compile(source), extra: () })
     }
 
     async fn position(&self, _realm: RealmId) -> Answer<Option<Position>> {
