@@ -46,6 +46,14 @@ pub struct Violation {
     pub reason: Option<Reason>,
 }
 
+impl Violation {
+    /// A field that is wrong, for no more telling reason than that.
+    #[must_use]
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into(), reason: None }
+    }
+}
+
 /// A refusal: the reason, a sentence, and its variable parts for machines.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -104,7 +112,7 @@ impl Error {
     /// One field is wrong.
     #[must_use]
     pub fn field(field: &str, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field: field.to_owned(), description: description.into(), reason: None }])
+        Self::Invalid(vec![Violation::new(field, description)])
     }
 
     /// The target is missing, in another realm, or not the caller's to know of: one message for all three.

@@ -8,7 +8,7 @@ use super::guard::{Through, permissions};
 use super::receiver::{Opening, Place};
 use super::role::undeclared;
 use super::write::{Change, Done};
-use super::{App, Ctx, Reason};
+use super::{App, Ctx, Draft, Reason, Violation};
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{EntryId, PrincipalId};
@@ -32,13 +32,11 @@ impl App {
     /// Grants a pattern. A grant that is there with the same window is answered as it is.
     ///
     /// # Errors
-    /// NOT_FOUND; a violation for an undeclared permission, or an owner that a user states; the nearest miss;
+    /// INVALID_FIELDS, also for an owner that a user states; PERMISSION_UNDECLARED; NOT_FOUND; the nearest miss;
     /// ROLE_RESTRICTED, NOT_CONTAINED; NOT_A_MEMBER, LIMIT_REACHED.
-    pub async fn grant_permission(&self, ctx: &Ctx, cmd: &GrantPermission) -> Result<Done<EntryView>> {
+    pub async fn grant_permission(&self, ctx: &Ctx, draft: &Draft<GrantPermission>) -> Result<Done<EntryView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            if let Some(violation) = undeclared(change.catalogue(), "pattern", &cmd.pattern) {
-                return Err(Error::Invalid(vec![violation]));
-            }
+            let cmd = draft.sound(change.wrong_with(draft.said()).await?)?;
             let owner = change.stated_owner(cmd).await?;
             let subject = change.receiver(&cmd.principal).await?;
             let receiver = subject.principal();
@@ -68,6 +66,15 @@ impl App {
 }
 
 impl Change<'_> {
+    /// A permission that nobody declared, and an owner that the actor may not state: service accounts alone may.
+    async fn wrong_with(&self, said: &GrantPermission) -> Result<Vec<Violation>> {
+        let mut found: Vec<_> = undeclared(self.catalogue(), "pattern", &said.pattern).into_iter().collect();
+        if said.owner.is_some() && self.actor().await?.principal().is_user() {
+            found.push(Violation::new("owner", "may be stated by service accounts only"));
+        }
+        Ok(found)
+    }
+
     /// The scope of the grant, once the call's permission reaches there and rule 3 is kept.
     async fn require_may_grant(
         &self,
@@ -103,17 +110,14 @@ impl Change<'_> {
         Err(Error::refused_with(Reason::RoleRestricted, message, facts))
     }
 
-    /// The owner of the resource, which service accounts alone may state. An id is taken as it is: an owner that does
+    /// The owner of the resource. An id is taken as it is: an owner that does
     /// not exist is in nobody's team. An address is of somebody whom the caller knows.
     async fn stated_owner(&self, cmd: &GrantPermission) -> Result<Option<PrincipalId>> {
         let Some(owner) = &cmd.owner else { return Ok(None) };
-        let mut guard = self.guard().await?;
-        if guard.actor.principal().is_user() {
-            return Err(Error::field("owner", "may be stated by service accounts only"));
-        }
         if let Handle::Id(id) = owner {
             return Ok(Some(PrincipalId(*id)));
         }
+        let mut guard = self.guard().await?;
         let (user, subject) = self.found_user(owner, "owner").await?;
         let known = guard.reads_user(subject.principal()).await?
             || guard.allows_in_one(permissions::SHARE, subject.principal(), Through::Active).await?;

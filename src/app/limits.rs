@@ -35,15 +35,15 @@ impl Limits {
         }
     }
 
-    /// Counts a public call about a mailbox.
+    /// Counts a public call about a mailbox; `None` = it names none that can be.
     ///
     /// # Errors
     /// RATE_LIMITED, with the time after which it goes through.
-    pub(super) fn admit(&self, ctx: &Ctx, mailbox: &str) -> Result<()> {
+    pub(super) fn admit(&self, ctx: &Ctx, mailbox: Option<&str>) -> Result<()> {
         if let Some((sources, peer)) = self.sources.as_ref().zip(ctx.peer) {
             sources.check_key(&peer).map_err(|full| too_many(&full))?;
         }
-        if let Some(mailboxes) = &self.mailboxes {
+        if let Some((mailboxes, mailbox)) = self.mailboxes.as_ref().zip(mailbox) {
             mailboxes.check_key(&(ctx.realm, mailbox.to_owned())).map_err(|full| too_many(&full))?;
         }
         Ok(())

@@ -15,6 +15,7 @@ mod codes;
 mod conferral;
 mod credential;
 mod ctx;
+mod draft;
 mod entry;
 mod error;
 mod facts;
@@ -61,6 +62,7 @@ pub use authorization::{About, Answered, Asked, At, ChainView, Explained, How, M
 pub use begin::OPERATOR;
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
+pub use draft::Draft;
 pub use entry::EntryView;
 pub use error::{Error, Refusal, Result, Violation};
 pub use grant::GrantPermission;

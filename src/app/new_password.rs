@@ -29,5 +29,5 @@ impl App {
 fn violation(fault: &PasswordFault) -> Violation {
     let text = fault.to_string();
     let description = text.strip_prefix("password ").unwrap_or(&text).to_owned();
-    Violation { field: "password".to_owned(), description, reason: None }
+    Violation::new("password", description)
 }

@@ -10,7 +10,7 @@ use super::guard::permissions;
 use super::membership::company;
 use super::user::check_etag;
 use super::write::{Change, Done, taken};
-use super::{App, Ctx, Name, Reason, Violation};
+use super::{App, Ctx, Draft, Name, Reason, Violation};
 use crate::domain::account::User;
 use crate::domain::catalogue::Role;
 use crate::domain::event::Event;
@@ -60,16 +60,20 @@ impl App {
     /// Makes an organization.
     ///
     /// # Errors
-    /// A nearest miss; INVALID_FIELDS for what the realm does not name; ACTOR_WOULD_GAIN, ALREADY_EXISTS,
+    /// INVALID_FIELDS, also for what the realm does not name; a nearest miss; ACTOR_WOULD_GAIN, ALREADY_EXISTS,
     /// IDENTIFIER_TAKEN.
-    pub async fn create_organization(&self, ctx: &Ctx, cmd: &CreateOrganization) -> Result<Done<Organization>> {
+    pub async fn create_organization(
+        &self,
+        ctx: &Ctx,
+        draft: &Draft<CreateOrganization>,
+    ) -> Result<Done<Organization>> {
         self.write(ctx, async |change: &mut Change<'_>| {
+            let organization = new_organization(self, ctx, draft, &change.catalogue().policy)?;
             change.guard().await?.require(permissions::CREATE_ORGANIZATION, None, None).await?;
-            let organization = new_organization(self, ctx, cmd, &change.catalogue().policy)?;
             change.require_no_opening(&organization.entitlements).await?;
             change.require_unrivalled(&organization).await?;
             let inserted = change.rows().insert_organization(&organization).await;
-            taken(inserted, Constraint::OrganizationSlug, "slug", &cmd.slug)?;
+            taken(inserted, Constraint::OrganizationSlug, "slug", &organization.slug)?;
             change.record(Event::OrganizationCreated { organization: company(&organization) });
             Ok(organization)
         })
@@ -80,9 +84,10 @@ impl App {
     ///
     /// # Errors
     /// INVALID_FIELDS, NOT_FOUND, a nearest miss, ACTOR_WOULD_GAIN, ETAG_MISMATCH, IDENTIFIER_TAKEN.
-    pub async fn set_identifiers(&self, ctx: &Ctx, cmd: &SetIdentifiers) -> Result<Done<Organization>> {
+    pub async fn set_identifiers(&self, ctx: &Ctx, draft: &Draft<SetIdentifiers>) -> Result<Done<Organization>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let wanted = read_identifiers(&change.catalogue().policy, &cmd.identifiers).map_err(Error::Invalid)?;
+            let read = read_identifiers(&change.catalogue().policy, &draft.said().identifiers);
+            let (cmd, wanted) = draft.sound_as(read)?;
             let mut organization = change.organization_to_act_on(&cmd.organization, permissions::IDENTIFY).await?;
             change.require_no_way_in(organization.id).await?;
             check_etag(cmd.etag.as_deref(), &organization.etag())?;
@@ -253,30 +258,29 @@ impl Change<'_> {
 }
 
 /// What the command makes in a realm of this policy.
-fn new_organization(app: &App, ctx: &Ctx, cmd: &CreateOrganization, policy: &Policy) -> Result<Organization> {
+fn new_organization(app: &App, ctx: &Ctx, draft: &Draft<CreateOrganization>, policy: &Policy) -> Result<Organization> {
+    let said = draft.said();
     let mut violations = vec![];
-    let kind = match (&cmd.kind, policy.kinds.as_slice()) {
+    let kind = match (&said.kind, policy.kinds.as_slice()) {
         (Some(name), _) if policy.kind(name).is_some() => name.clone(),
         (None, [only]) => only.name.clone(),
         (given, kinds) => {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
             let given = given.as_deref().unwrap_or_default();
-            violations.push(wrong("kind", format!("is {given:?}, one of {} is allowed", kinds.join(", "))));
+            violations.push(Violation::new("kind", format!("is {given:?}, one of {} is allowed", kinds.join(", "))));
             String::new()
         }
     };
-    for (at, contact) in cmd.contacts.iter().enumerate() {
+    for (at, contact) in said.contacts.iter().enumerate() {
         if !policy.topics.iter().any(|topic| topic.name == contact.topic) {
-            violations.push(wrong(&format!("contacts[{at}].topic"), "is no topic that the realm has"));
+            violations.push(Violation::new(format!("contacts[{at}].topic"), "is no topic that the realm has"));
         }
     }
-    let identifiers = read_identifiers(policy, &cmd.identifiers).unwrap_or_else(|faults| {
+    let identifiers = read_identifiers(policy, &said.identifiers).unwrap_or_else(|faults| {
         violations.extend(faults);
         BTreeSet::new()
     });
-    if !violations.is_empty() {
-        return Err(Error::Invalid(violations));
-    }
+    let cmd = draft.sound(violations)?;
     Ok(Organization {
         id: OrganizationId(app.clock.new_id()),
         slug: cmd.slug.clone(),
@@ -297,12 +301,8 @@ fn read_identifiers(
     given: &[(String, String)],
 ) -> std::result::Result<BTreeSet<Identifier>, Vec<Violation>> {
     identifiers(policy, given).map_err(|faults| {
-        faults.into_iter().map(|(at, fault)| wrong(&format!("identifiers[{at}]"), fault.to_string())).collect()
+        faults.into_iter().map(|(at, fault)| Violation::new(format!("identifiers[{at}]"), fault.to_string())).collect()
     })
-}
-
-fn wrong(field: &str, description: impl Into<String>) -> Violation {
-    Violation { field: field.to_owned(), description: description.into(), reason: None }
 }
 
 /// Identifiers as the audit log names them.

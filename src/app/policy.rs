@@ -119,11 +119,8 @@ impl Change<'_> {
     }
 }
 
-/// Requires that every mail of the settings is one that goes out, and that its own words can be filled.
-///
-/// # Errors
-/// INVALID_FIELDS, each mail that is wrong by its name.
-pub(super) fn require_sound_mails(settings: &[Setting]) -> Result<()> {
+/// Each mail of the settings that does not go out, or whose own words can't be filled, by its name.
+pub(super) fn unsound_mails(settings: &[Setting]) -> Vec<Violation> {
     let mut violations = vec![];
     let mails = settings.iter().filter_map(|setting| match setting {
         Setting::Mails(mails) => Some(mails),
@@ -137,11 +134,7 @@ pub(super) fn require_sound_mails(settings: &[Setting]) -> Result<()> {
                 Some(format!("is no mail; there are {}", names.into_iter().collect::<Vec<_>>().join(", ")))
             }
         };
-        violations.extend(fault.map(|description| Violation {
-            field: format!("policy.mails[{name:?}]"),
-            description,
-            reason: None,
-        }));
+        violations.extend(fault.map(|fault| Violation::new(format!("policy.mails[{name:?}]"), fault)));
     }
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    violations
 }

@@ -5,7 +5,7 @@ use super::guard::permissions;
 use super::policy::Rewrite;
 use super::user::check_etag;
 use super::write::{Change, Done, taken};
-use super::{Actor, App, Ctx, Reason};
+use super::{Actor, App, Ctx, Draft, Reason};
 use crate::crypto::random_mark;
 use crate::crypto::signing::SigningKey;
 use crate::domain::event::Event;
@@ -57,13 +57,13 @@ impl App {
     /// Changes a realm's title, state or policy.
     ///
     /// # Errors
-    /// INVALID_FIELDS for mails that can't be filled; NOT_FOUND for another realm than the caller's; a nearest miss;
+    /// INVALID_FIELDS, also for mails that can't be filled; NOT_FOUND for another realm than the caller's; a nearest miss;
     /// PERMISSION_MISSING for the state; NOT_CONTAINED and ACTOR_WOULD_GAIN for what the policy confers;
     /// ETAG_MISMATCH; POLICY_IMPOSSIBLE with every contradiction.
-    pub async fn update_realm(&self, ctx: &Ctx, cmd: &UpdateRealm) -> Result<Done<Realm>> {
+    pub async fn update_realm(&self, ctx: &Ctx, draft: &Draft<UpdateRealm>) -> Result<Done<Realm>> {
+        let cmd = draft.sound(super::policy::unsound_mails(&draft.said().settings))?;
         let ctx = self.in_named_realm(ctx, cmd.realm.as_deref()).await?;
         self.write(&ctx, async |change: &mut Change<'_>| {
-            super::policy::require_sound_mails(&cmd.settings)?;
             change.guard().await?.require(permissions::CONFIGURE, None, None).await?;
             if cmd.suspended.is_some() {
                 change.require_platform()?;

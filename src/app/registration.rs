@@ -14,7 +14,7 @@ use super::membership::company;
 use super::read::again;
 use super::user::person;
 use super::write::{Change, taken};
-use super::{App, Ctx, Reason, Violation};
+use super::{App, Ctx, Draft, Reason, Violation};
 use crate::cache::Freshness;
 use crate::crypto::Secret;
 use crate::crypto::password::Password;
@@ -32,7 +32,8 @@ use crate::store::{Connection, Constraint, NewUser, Rows};
 /// What a newcomer says of themself.
 #[derive(Clone, Debug)]
 pub struct Register {
-    pub email: Email,
+    /// Absent if it could not be read.
+    pub email: Option<Email>,
     pub display_name: String,
     pub password: Secret<String>,
     /// The codes of the form: scheme to value.
@@ -43,6 +44,7 @@ pub struct Register {
 struct Newcomer<'a> {
     /// The id of the account, should a new one be made.
     id: UserId,
+    email: &'a Email,
     said: &'a Register,
     /// In the order of the form.
     codes: Vec<Identifier>,
@@ -64,25 +66,28 @@ impl App {
     ///
     /// # Errors
     /// Fields that are wrong, the password among them; REGISTRATION_CLOSED, CODES_UNKNOWN, RATE_LIMITED, OVERLOADED.
-    pub async fn register(&self, ctx: &Ctx, said: &Register) -> Result<()> {
-        self.limits.admit(ctx, said.email.identity())?;
+    pub async fn register(&self, ctx: &Ctx, draft: &Draft<Register>) -> Result<()> {
+        let Register { email, display_name, password, codes } = draft.said();
+        self.limits.admit(ctx, email.as_ref().map(Email::identity))?;
         let rows = self.store.rows(ctx.realm);
         let realm = rows.realm().await?.ok_or_else(|| Error::internal("the realm of the call is gone"))?;
         let policy = &realm.policy;
         if policy.self_registration == SelfRegistration::Closed {
+            draft.sound(vec![])?;
             return Err(Error::refused(Reason::RegistrationClosed, "nobody registers by themself in this realm"));
         }
-        let codes = rules::codes(policy, &said.email, &said.codes);
+        let codes = rules::codes(policy, email.as_ref(), codes);
         let found = carrier(rows, codes.as_deref().unwrap_or_default()).await?;
-        let mut names = vec![said.display_name.clone(), said.email.shown().to_owned(), realm.title, realm.name];
+        let mut names = vec![display_name.clone(), realm.title, realm.name];
+        names.extend(email.iter().map(|email| email.shown().to_owned()));
         names.extend(found.iter().map(|organization| organization.title.clone()));
-        let password = self.new_password(&said.password, names).await?;
-        let (codes, password) = both(codes, password)?;
+        let password = self.new_password(password, names).await?;
+        let (said, (email, codes, password)) = draft.sound_as(all(email.as_ref(), codes, password))?;
         let place = place(rows, policy, &codes, found).await?;
         let id = UserId(self.clock.new_id());
         let approvers = self.approvers_of(ctx, id, &place).await?;
         let password_hash = self.hasher.hash(password).await?.expose();
-        let newcomer = Newcomer { id, said, codes, password_hash, approvers };
+        let newcomer = Newcomer { id, email, said, codes, password_hash, approvers };
         self.tell_registration(ctx, policy, &newcomer, &place).await
     }
 
@@ -104,7 +109,7 @@ impl App {
 
     /// One transaction; another one if the address, or the organization, was not what it looked like before.
     async fn tell_registration(&self, ctx: &Ctx, policy: &Policy, new: &Newcomer<'_>, place: &Place) -> Result<()> {
-        let known = Known::of(self, self.store.rows(ctx.realm), new.said.email.identity()).await?;
+        let known = Known::of(self, self.store.rows(ctx.realm), new.email.identity()).await?;
         let outcome = if needs_lock(policy, known.address(policy), place) {
             self.write(ctx, async |change: &mut Change<'_>| change.register(new, true).await).await
         } else {
@@ -127,10 +132,10 @@ impl Change<'_> {
         let policy = Arc::clone(&self.catalogue().policy);
         let found = carrier(self.rows(), &new.codes).await?;
         let place = place(self.rows(), &policy, &new.codes, found).await?;
-        let known = Known::of(self.app, self.rows(), new.said.email.identity()).await?;
+        let known = Known::of(self.app, self.rows(), new.email.identity()).await?;
         let address = known.address(&policy);
         if address == Address::Taken {
-            let email = known.user.as_ref().map_or(new.said.email.shown(), |owner| &owner.email).to_owned();
+            let email = known.user.as_ref().map_or(new.email.shown(), |owner| &owner.email).to_owned();
             self.record(Event::AddressTaken { owner: known.user.map(|owner| owner.id), email });
             return Ok(());
         }
@@ -174,7 +179,7 @@ impl Change<'_> {
     }
 
     async fn open_account(&mut self, new: &Newcomer<'_>) -> Result<User> {
-        let email = &new.said.email;
+        let email = new.email;
         let user = User {
             id: new.id,
             email: email.shown().to_owned(),
@@ -203,7 +208,7 @@ impl Change<'_> {
     /// What was registered before gives way to what was said now. Holds stay: they have their own way out.
     async fn begin_anew(&mut self, new: &Newcomer<'_>, before: User, memberships: &[Member]) -> Result<User> {
         let mut user = User {
-            email: new.said.email.shown().to_owned(),
+            email: new.email.shown().to_owned(),
             display_name: new.said.display_name.clone(),
             approval: self.first_approval(),
             verified: None,
@@ -300,21 +305,16 @@ fn needs_lock(policy: &Policy, address: Address, place: &Place) -> bool {
     address == Address::Undecided || matches!(place, Place::New) || rules::approves_by_itself(policy, false)
 }
 
-/// Both, or every violation of both.
-fn both(
+/// Each of them, or every violation of all. What is wrong with an address that could not be read is told already.
+fn all(
+    email: Option<&Email>,
     codes: std::result::Result<Vec<Identifier>, Vec<(String, rules::CodeFault)>>,
     password: std::result::Result<Password, Vec<Violation>>,
-) -> Result<(Vec<Identifier>, Password)> {
-    let of_code = |(scheme, fault): (String, rules::CodeFault)| Violation {
-        field: format!("codes.{scheme}"),
-        description: fault.to_string(),
-        reason: None,
-    };
-    match (codes.map_err(|faults| faults.into_iter().map(of_code).collect()), password) {
-        (Ok(codes), Ok(password)) => Ok((codes, password)),
-        (codes, password) => {
-            let wrong: [Vec<Violation>; 2] = [codes.err().unwrap_or_default(), password.err().unwrap_or_default()];
-            Err(Error::Invalid(wrong.concat()))
-        }
+) -> std::result::Result<(&Email, Vec<Identifier>, Password), Vec<Violation>> {
+    let of_code =
+        |(scheme, fault): (String, rules::CodeFault)| Violation::new(format!("codes.{scheme}"), fault.to_string());
+    match (email, codes.map_err(|faults| faults.into_iter().map(of_code).collect::<Vec<_>>()), password) {
+        (Some(email), Ok(codes), Ok(password)) => Ok((email, codes, password)),
+        (_, codes, password) => Err([codes.err().unwrap_or_default(), password.err().unwrap_or_default()].concat()),
     }
 }

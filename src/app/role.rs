@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::guard::permissions;
 use super::user::find_role;
 use super::write::{Change, Done, taken};
-use super::{App, Ctx, Reason};
+use super::{App, Ctx, Draft, Reason};
 use crate::domain::assignment::passed_on;
 use crate::domain::catalogue::{
     Assignable, Catalogue, Conditions, DefaultFor, PERMISSIONS_MAX, Permission, ROLES_MAX, Role,
@@ -70,14 +70,14 @@ impl App {
     /// Creates a role. It gives nobody anything until it is assigned, unless the realm's policy confers it.
     ///
     /// # Errors
-    /// The nearest miss; a violation for what names no permission, kind or topic of the realm; NOT_FOUND for a role;
+    /// INVALID_FIELDS, also for what names no kind or topic of the realm; PERMISSION_UNDECLARED; the nearest miss; NOT_FOUND for a role;
     /// ROLE_CYCLE, LIMIT_REACHED, ALREADY_EXISTS; NOT_CONTAINED and ROLE_RESTRICTED for what it would let be given.
-    pub async fn create_role(&self, ctx: &Ctx, cmd: &CreateRole) -> Result<Done<RoleView>> {
+    pub async fn create_role(&self, ctx: &Ctx, draft: &Draft<CreateRole>) -> Result<Done<RoleView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            change.guard().await?.require(permissions::DEFINE, None, None).await?;
             let catalogue = change.catalogue();
+            let cmd = draft.sound(unknown(catalogue, draft.said()))?;
+            change.guard().await?.require(permissions::DEFINE, None, None).await?;
             let role = defined(catalogue, cmd, RoleId(self.clock.new_id()))?;
-            require_known(catalogue, &role)?;
             require_room("roles", catalogue.roles().count(), ROLES_MAX)?;
             if catalogue.would_cycle(role.id, &role.includes) {
                 return Err(Error::refused(Reason::RoleCycle, "a role would include itself"));
@@ -181,17 +181,15 @@ fn defined(catalogue: &Catalogue, cmd: &CreateRole, id: RoleId) -> Result<Role> 
     })
 }
 
-/// Requires that the patterns, kinds and topics of a role are the realm's.
-fn require_known(catalogue: &Catalogue, role: &Role) -> Result<()> {
+/// The patterns, kinds and topics that are not the realm's.
+fn unknown(catalogue: &Catalogue, role: &CreateRole) -> Vec<Violation> {
     let undeclared = |(at, (pattern, _)): (usize, &(Pattern, Reach))| {
         undeclared(catalogue, &format!("grants[{at}].pattern"), pattern)
     };
     let mut violations: Vec<_> = role.grants.iter().enumerate().filter_map(undeclared).collect();
     let policy = &catalogue.policy;
-    let unknown = |field: String, what: &str, given: &str, known: Vec<&str>| Violation {
-        field,
-        description: format!("is {given:?}, which is no {what} of the realm: {}", known.join(", ")),
-        reason: None,
+    let unknown = |field: String, what: &str, given: &str, known: Vec<&str>| {
+        Violation::new(field, format!("is {given:?}, which is no {what} of the realm: {}", known.join(", ")))
     };
     let kinds = |field: &str, given: &[String]| {
         let known: Vec<_> = policy.kinds.iter().map(|kind| &*kind.name).collect();
@@ -206,7 +204,7 @@ fn require_known(catalogue: &Catalogue, role: &Role) -> Result<()> {
     for (at, (topic, _)) in role.topics.iter().enumerate().filter(|(_, (topic, _))| !topics.contains(&&**topic)) {
         violations.push(unknown(format!("topics[{at}].topic"), "topic", topic, topics.clone()));
     }
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    violations
 }
 
 /// What is wrong with a pattern that ends in no star and names no permission of the realm.
@@ -296,9 +294,7 @@ mod tests {
         cmd.grants = vec![pattern("orders.*"), pattern("orders.shop")];
         cmd.assignable.kinds = vec!["company".into(), "brand".into()];
         cmd.topics = vec![("weather".into(), Reach::All)];
-        let catalogue = catalogue();
-        let role = defined(&catalogue, &cmd, RoleId(uuid::Uuid::nil())).unwrap();
-        let Err(Error::Invalid(violations)) = require_known(&catalogue, &role) else { panic!("not refused") };
+        let violations = unknown(&catalogue(), &cmd);
         let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
         assert_eq!(fields, ["grants[1].pattern", "assignable.kinds[1]", "topics[0].topic"]);
         assert_eq!(violations[0].reason, Some(Reason::PermissionUndeclared));

@@ -103,12 +103,9 @@ impl App {
     /// holds, also for the account itself.
     ///
     /// # Errors
-    /// INVALID_FIELDS, NOT_FOUND, a nearest miss, NOT_CONTAINED, ROLE_RESTRICTED, REACHES_UP, DISABLED, LIMIT_REACHED.
+    /// NOT_FOUND, a nearest miss, NOT_CONTAINED, ROLE_RESTRICTED, REACHES_UP, DISABLED, LIMIT_REACHED.
     pub async fn create_api_key(&self, ctx: &Ctx, cmd: &CreateApiKey) -> Result<Done<CreatedApiKey>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            if cmd.expires_at.is_some_and(|at| at <= ctx.now) {
-                return Err(Error::field("expire_time", "is not later than now"));
-            }
             let rows = change.rows();
             let account = match &cmd.service_account {
                 Handle::Id(id) => rows.service_account(ServiceAccountId(*id)).await?,

@@ -81,7 +81,7 @@ impl App {
     pub async fn sign_in(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<SignedIn>> {
         let address = Some(cmd.email.as_str()).filter(|email| email.len() <= EMAIL_BYTES_MAX).unwrap_or_default();
         let address = identity(address);
-        self.limits.admit(ctx, &address)?;
+        self.limits.admit(ctx, Some(&address))?;
         let account = self.store.rows(ctx.realm).credentials(&address).await?;
         let hash = account.as_ref().and_then(|account| PasswordHash::parse(account.password_hash.as_deref()?));
         let typed = self.hasher.verify(cmd.password.expose(), hash.as_ref()).await?;

@@ -55,7 +55,7 @@ impl App {
     /// # Errors
     /// RATE_LIMITED.
     pub async fn resend_verification(&self, ctx: &Ctx, email: &Email) -> Result<()> {
-        self.limits.admit(ctx, email.identity())?;
+        self.limits.admit(ctx, Some(email.identity()))?;
         let resent = self.append(ctx, async |change: &mut Change<'_>| {
             let user = change.rows().user_by_identity(email.identity()).await?;
             match user {

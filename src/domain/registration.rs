@@ -32,13 +32,13 @@ pub enum CodeFault {
 }
 
 /// The codes of a form, in its order and in their canonical form. Empty if the newcomer names no organization, which an
-/// OPEN realm allows.
+/// OPEN realm allows. Without an address none are answered, and nothing is said of its domain.
 ///
 /// # Errors
 /// Every scheme that is not asked for, missing, or has a value of another form.
 pub fn codes(
     policy: &Policy,
-    email: &Email,
+    email: Option<&Email>,
     given: &BTreeMap<String, String>,
 ) -> Result<Vec<Identifier>, Vec<(String, CodeFault)>> {
     if given.is_empty() && policy.self_registration == SelfRegistration::Open {
@@ -53,14 +53,17 @@ pub fn codes(
             Err(fault) => faults.push((scheme.name.clone(), fault)),
         }
     }
-    if faults.is_empty() { Ok(codes) } else { Err(faults) }
+    if faults.is_empty() && email.is_some() { Ok(codes) } else { Err(faults) }
 }
 
 /// The domain is that of the address, exactly, whatever is given: a public one matches no organization.
-fn code(scheme: &CodeScheme, email: &Email, given: Option<&str>) -> Result<String, CodeFault> {
+fn code(scheme: &CodeScheme, email: Option<&Email>, given: Option<&str>) -> Result<String, CodeFault> {
     match (scheme.format, given) {
-        (CodeFormat::Domain, Some(given)) if identity(given) != email.domain() => Err(CodeFault::OtherDomain),
-        (CodeFormat::Domain, _) => Ok(email.domain().to_owned()),
+        (CodeFormat::Domain, given) => {
+            let domain = email.map(Email::domain);
+            let other = domain.zip(given).is_some_and(|(domain, given)| identity(given) != domain);
+            if other { Err(CodeFault::OtherDomain) } else { Ok(domain.unwrap_or_default().to_owned()) }
+        }
         (_, None) => Err(CodeFault::Missing),
         (_, Some(given)) => Ok(canonical(scheme, given)?),
     }

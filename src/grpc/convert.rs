@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::pb;
-use crate::app::{self, Error, Paging, Reason, Repeat, Violation};
+use crate::app::{self, Draft, Error, Paging, Reason, Repeat, Violation};
 use crate::domain::account::{Gate, HoldCause};
 use crate::domain::handle::{Handle, LABEL_BYTES_MAX, SLUG_CHARS_MAX, is_label, is_slug};
 use crate::domain::ids::PrincipalId;
@@ -28,7 +28,7 @@ pub(super) const TITLE_CHARS_MAX: usize = 200;
 /// Reads the fields of a request and collects what is wrong with them.
 ///
 /// Every reader answers something, so that reading goes on after a violation; [`Fields::finish`] lets nothing of it out
-/// unless all was well.
+/// unless all was well. Where the realm has a say in what is well, [`Fields::draft`] hands on what was found.
 #[derive(Debug, Default)]
 pub(super) struct Fields(Vec<Violation>);
 
@@ -46,9 +46,14 @@ impl Fields {
         }
     }
 
+    /// What was read, with what was wrong with it, for a use case that finds out more.
+    pub(super) fn draft<T>(self, value: T) -> Draft<T> {
+        Draft::new(value, self.0)
+    }
+
     /// Notes what is wrong with a field.
     pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
-        self.0.push(Violation { field: field.to_owned(), description: description.into(), reason: None });
+        self.0.push(Violation::new(field, description));
     }
 
     /// As [`Fields::wrong`], with a reason of its own.
@@ -61,13 +66,14 @@ impl Fields {
         read.map_err(|error| self.wrong(field, error.to_string())).ok()
     }
 
-    /// A text of so many characters, without control characters, spaces around it dropped.
+    /// A text of so many characters, without control characters, spaces around it dropped. No more of it is answered.
     pub(super) fn text(&mut self, field: &str, text: &str, chars: RangeInclusive<usize>) -> String {
         let text = text.trim();
         let count = text.chars().count();
         if !chars.contains(&count) {
             let (least, most) = chars.into_inner();
             self.wrong(field, format!("has {count} characters, {least} to {most} are allowed"));
+            return text.chars().take(most).collect();
         } else if text.chars().any(is_unprintable) {
             self.wrong(field, "has a control character");
         }
@@ -133,15 +139,30 @@ impl Fields {
         // What RFC 3339 can print: the years 1 to 9999.
         let printable =
             (-62_135_596_800..=253_402_300_799).contains(&at.seconds) && (0..1_000_000_000).contains(&at.nanos);
-        if micros.is_none() || !printable {
+        let read = micros.filter(|_| printable).map(Timestamp);
+        if read.is_none() {
             self.wrong(field, "is not an instant of the years 1 to 9999");
         }
-        micros.map(Timestamp)
+        read
+    }
+
+    /// An instant that may be left out, and that is to come.
+    pub(super) fn future(
+        &mut self,
+        field: &str,
+        at: Option<&prost_types::Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let at = self.instant(field, at)?;
+        if at <= now {
+            self.wrong(field, format!("is {at}; later than now is required"));
+        }
+        Some(at)
     }
 
     /// A pattern of permissions.
-    pub(super) fn pattern(&mut self, field: &str, text: &str) -> Option<Pattern> {
-        self.keep(field, Pattern::parse(text))
+    pub(super) fn pattern(&mut self, field: &str, text: &str) -> Pattern {
+        self.keep(field, Pattern::parse(text)).unwrap_or_else(Pattern::nothing)
     }
 
     /// A reach; unspecified is an error.
@@ -170,7 +191,8 @@ impl Fields {
         if request_id.is_empty() {
             return None;
         }
-        let id = self.id("request_id", request_id);
+        let id = Uuid::parse_str(request_id.trim());
+        let id = id.map_err(|_| self.wrong("request_id", "is not an id")).ok()?;
         Some(Repeat { request_id: id.to_string(), body_digest: Sha256::digest(body.encode_to_vec()).into() })
     }
 

@@ -37,7 +37,7 @@ impl OrganizationService for Api {
             contacts: addresses,
             request_id: _,
         } = request;
-        let command = CreateOrganization {
+        let draft = CreateOrganization {
             slug: fields.slug("slug", &slug),
             title: fields.text("title", &title, 1..=TITLE_CHARS_MAX),
             kind: none_if_empty(kind),
@@ -45,8 +45,8 @@ impl OrganizationService for Api {
             entitlements: entitlements(&mut fields, &products),
             contacts: contacts(&mut fields, addresses),
         };
-        let command = called.parsed(fields.finish(command))?;
-        let done = called.answer(self.app.create_organization(&called.ctx, &command).await)?;
+        let draft = fields.draft(draft);
+        let done = called.answer(self.app.create_organization(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         let organization = Some(organization(done.value));
         Ok(Response::new(pb::CreateOrganizationResponse { organization, consistency_token }))
@@ -60,13 +60,13 @@ impl OrganizationService for Api {
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::SetIdentifiersRequest { organization: place, identifiers: given, etag, request_id: _ } = request;
-        let command = SetIdentifiers {
+        let draft = SetIdentifiers {
             organization: fields.handle("organization", &place),
             identifiers: identifiers(&mut fields, given),
             etag: none_if_empty(etag),
         };
-        let command = called.parsed(fields.finish(command))?;
-        let done = called.answer(self.app.set_identifiers(&called.ctx, &command).await)?;
+        let draft = fields.draft(draft);
+        let done = called.answer(self.app.set_identifiers(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         let organization = Some(organization(done.value));
         Ok(Response::new(pb::SetIdentifiersResponse { organization, consistency_token }))
@@ -112,7 +112,7 @@ fn attributes(fields: &mut Fields, given: BTreeMap<String, String>) -> BTreeMap<
 /// Identifiers as given: which schemes there are, and what their values look like, is the realm's policy.
 fn identifiers(fields: &mut Fields, given: Vec<pb::Identifier>) -> Vec<(String, String)> {
     fields.count("identifiers", given.len(), 0..=IDENTIFIERS_MAX);
-    given.into_iter().map(|pb::Identifier { scheme, value }| (scheme, value)).collect()
+    given.into_iter().take(IDENTIFIERS_MAX).map(|pb::Identifier { scheme, value }| (scheme, value)).collect()
 }
 
 fn entitlements(fields: &mut Fields, given: &[String]) -> BTreeSet<String> {
@@ -132,7 +132,7 @@ fn contacts(fields: &mut Fields, given: Vec<pb::Contact>) -> Vec<Contact> {
         });
         Contact { addresses: addresses.collect(), topic, resource }
     };
-    given.into_iter().enumerate().map(read).collect()
+    given.into_iter().take(ITEMS_MAX).enumerate().map(read).collect()
 }
 
 /// An organization on the wire.

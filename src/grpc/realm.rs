@@ -7,7 +7,7 @@ use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty};
 use super::mask::Mask;
 use super::pb::{self, realm_service_server::RealmService};
 use super::policy;
-use crate::app::{CreateRealm, Error, UpdateRealm};
+use crate::app::{CreateRealm, Draft, UpdateRealm};
 use crate::domain::realm::{PLATFORM_REALM, Realm};
 
 #[tonic::async_trait]
@@ -39,14 +39,14 @@ impl RealmService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let command = called.parsed(update(fields, request))?;
-        let done = called.answer(self.app.update_realm(&called.ctx, &command).await)?;
+        let draft = update(fields, request);
+        let done = called.answer(self.app.update_realm(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::UpdateRealmResponse { realm: Some(realm(done.value)), consistency_token }))
     }
 }
 
-fn update(mut fields: Fields, request: pb::UpdateRealmRequest) -> Result<UpdateRealm, Error> {
+fn update(mut fields: Fields, request: pb::UpdateRealmRequest) -> Draft<UpdateRealm> {
     let pb::UpdateRealmRequest { realm, title, state, policy, update_mask, etag, request_id: _ } = request;
     let known = |path: &str| path == "title" || path == "state" || policy::is_path(path);
     let mask = Mask::read(&mut fields, update_mask, known);
@@ -55,14 +55,14 @@ fn update(mut fields: Fields, request: pb::UpdateRealmRequest) -> Result<UpdateR
         true => suspended(&mut fields, state),
         false => None,
     };
-    let command = UpdateRealm {
+    let draft = UpdateRealm {
         realm: none_if_empty(fields.text("realm", &realm, 0..=63)),
         title,
         suspended,
         settings: policy::settings(&mut fields, &mask, policy.unwrap_or_default()),
         etag: none_if_empty(etag),
     };
-    fields.finish(command)
+    fields.draft(draft)
 }
 
 fn suspended(fields: &mut Fields, state: i32) -> Option<bool> {

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::api::{Api, Called};
 use super::convert::{Fields, TITLE_CHARS_MAX, gate};
 use super::pb::{self, registration_service_server::RegistrationService};
-use crate::app::{Error, FailingGate, Register, Secret, VerifyEmail};
+use crate::app::{Draft, Error, FailingGate, Register, Secret, VerifyEmail};
 use crate::domain::email::Email;
 
 /// The most codes that a registration carries.
@@ -22,8 +22,7 @@ const RESENT: &str = "if this address waits to be verified, a new link is on its
 impl RegistrationService for Api {
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterResponse>, Status> {
         let (called, request) = Called::new(request)?;
-        let said = called.parsed(said(request))?;
-        called.answer(self.app.register(&called.ctx, &said).await)?;
+        called.answer(self.app.register(&called.ctx, &said(request)).await)?;
         Ok(Response::new(pb::RegisterResponse { message: REGISTERED.to_owned() }))
     }
 
@@ -50,7 +49,7 @@ impl RegistrationService for Api {
     }
 }
 
-fn said(request: pb::RegisterRequest) -> Result<Register, Error> {
+fn said(request: pb::RegisterRequest) -> Draft<Register> {
     let pb::RegisterRequest { email, display_name, password, codes } = request;
     let mut fields = Fields::default();
     if codes.len() > CODES_MAX {
@@ -59,16 +58,14 @@ fn said(request: pb::RegisterRequest) -> Result<Register, Error> {
     let display_name = fields.text("display_name", &display_name, 1..=TITLE_CHARS_MAX);
     let codes = codes
         .iter()
+        .take(CODES_MAX)
         .map(|(scheme, value)| {
             let value = fields.text(&format!("codes.{scheme}"), value, 1..=CODE_CHARS_MAX);
             (scheme.clone(), value)
         })
         .collect();
-    let password = Secret::new(password);
-    match fields.keep("email", Email::parse(&email)) {
-        Some(email) => fields.finish(Register { email, display_name, password, codes }),
-        None => fields.finish(()).and_then(|()| Err(Error::field("email", "is no address"))),
-    }
+    let email = fields.keep("email", Email::parse(&email));
+    fields.draft(Register { email, display_name, password: Secret::new(password), codes })
 }
 
 /// A failing gate on the wire.

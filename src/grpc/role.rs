@@ -27,9 +27,9 @@ impl RoleService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let command = definition(&mut fields, request);
-        let command = called.parsed(fields.finish(command))?;
-        let done = called.answer(self.app.create_role(&called.ctx, &command).await)?;
+        let draft = definition(&mut fields, request);
+        let draft = fields.draft(draft);
+        let done = called.answer(self.app.create_role(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::CreateRoleResponse { role: Some(shown(done.value)), consistency_token }))
     }
@@ -98,23 +98,20 @@ fn role_name(fields: &mut Fields, text: &str) -> String {
 
 fn patterns(fields: &mut Fields, grants: &[pb::PatternGrant]) -> Vec<(Pattern, Reach)> {
     few(fields, "grants", grants.len(), ITEMS_MAX);
-    let mut read = vec![];
-    for (at, pb::PatternGrant { pattern, reach }) in grants.iter().enumerate() {
+    let read = |(at, pb::PatternGrant { pattern, reach }): (usize, &pb::PatternGrant)| {
         let pattern = fields.pattern(&format!("grants[{at}].pattern"), pattern);
-        let reach = fields.reach(&format!("grants[{at}].reach"), *reach);
-        read.extend(pattern.map(|pattern| (pattern, reach)));
-    }
-    read
+        (pattern, fields.reach(&format!("grants[{at}].reach"), *reach))
+    };
+    grants.iter().take(ITEMS_MAX).enumerate().map(read).collect()
 }
 
 fn taken_topics(fields: &mut Fields, topics: &[pb::RoleTopic]) -> Vec<(String, Reach)> {
     few(fields, "topics", topics.len(), ITEMS_MAX);
-    let mut read = vec![];
-    for (at, pb::RoleTopic { topic, reach }) in topics.iter().enumerate() {
+    let read = |(at, pb::RoleTopic { topic, reach }): (usize, &pb::RoleTopic)| {
         let topic = word(fields, &format!("topics[{at}].topic"), topic);
-        read.push((topic, fields.reach(&format!("topics[{at}].reach"), *reach)));
-    }
-    read
+        (topic, fields.reach(&format!("topics[{at}].reach"), *reach))
+    };
+    topics.iter().take(ITEMS_MAX).enumerate().map(read).collect()
 }
 
 fn places(fields: &mut Fields, given: pb::Assignable) -> Assignable {
@@ -154,7 +151,7 @@ fn handles(fields: &mut Fields, field: &str, given: &[String]) -> Vec<Handle> {
 
 fn words(fields: &mut Fields, field: &str, given: &[String], most: usize) -> Vec<String> {
     few(fields, field, given.len(), most);
-    given.iter().enumerate().map(|(at, text)| word(fields, &format!("{field}[{at}]"), text)).collect()
+    given.iter().take(most).enumerate().map(|(at, text)| word(fields, &format!("{field}[{at}]"), text)).collect()
 }
 
 /// A name that the realm made up: lowercase letters, digits, `_` and `-`.

@@ -6,7 +6,7 @@ use super::api::{Api, Called};
 use super::convert::Fields;
 use super::entry::shown;
 use super::pb::{self, role_assignment_service_server::RoleAssignmentService};
-use crate::app::{AssignRole, Error, GrantPermission, Place, RevokeRole};
+use crate::app::{AssignRole, Draft, Error, GrantPermission, Place, RevokeRole};
 use crate::domain::ids::EntryId;
 use crate::domain::permission::Reach;
 use crate::domain::snapshot::{Resource, Window};
@@ -50,9 +50,8 @@ impl RoleAssignmentService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let command = grant(fields, request, called.ctx.now);
-        let command = called.parsed(command)?;
-        let done = called.answer(self.app.grant_permission(&called.ctx, &command).await)?;
+        let draft = grant(fields, request, called.ctx.now);
+        let done = called.answer(self.app.grant_permission(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::GrantPermissionResponse { entry: Some(shown(done.value)), consistency_token }))
     }
@@ -97,7 +96,7 @@ fn revocation(mut fields: Fields, request: pb::RevokeRoleRequest) -> Result<Revo
     fields.finish(command)
 }
 
-fn grant(mut fields: Fields, request: pb::GrantPermissionRequest, now: Timestamp) -> Result<GrantPermission, Error> {
+fn grant(mut fields: Fields, request: pb::GrantPermissionRequest, now: Timestamp) -> Draft<GrantPermission> {
     use pb::grant_permission_request::Scope as Asked;
     let pb::GrantPermissionRequest {
         principal,
@@ -124,8 +123,7 @@ fn grant(mut fields: Fields, request: pb::GrantPermissionRequest, now: Timestamp
         fields.wrong("owner", "is given, which needs a resource");
     }
     let window = window(&mut fields, not_before.as_ref(), expire_time.as_ref(), now);
-    let command = pattern.map(|pattern| GrantPermission { principal, pattern, reach, place, resource, owner, window });
-    fields.finish_some(command)
+    fields.draft(GrantPermission { principal, pattern, reach, place, resource, owner, window })
 }
 
 /// A resource is its own reach.
@@ -167,10 +165,8 @@ fn window(
     now: Timestamp,
 ) -> Window {
     let from = fields.instant("not_before", not_before);
-    let until = fields.instant("expire_time", expire_time);
-    if until.is_some_and(|until| until <= now) {
-        fields.wrong("expire_time", "is past; later than now is required");
-    } else if from.zip(until).is_some_and(|(from, until)| until <= from) {
+    let until = fields.future("expire_time", expire_time, now);
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
         fields.wrong("expire_time", "is not later than not_before");
     }
     Window::new(from, until)

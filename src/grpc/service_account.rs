@@ -48,7 +48,7 @@ impl ServiceAccountService for Api {
         let command = CreateApiKey {
             service_account: fields.handle("service_account", &service_account),
             title: fields.text("title", &title, 0..=TITLE_CHARS_MAX),
-            expires_at: fields.instant("expire_time", expire_time.as_ref()),
+            expires_at: fields.future("expire_time", expire_time.as_ref(), called.ctx.now),
         };
         let command = called.parsed(fields.finish(command))?;
         let done = called.answer(self.app.create_api_key(&called.ctx, &command).await)?;

@@ -92,6 +92,12 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
+    /// Stands where none could be read: it covers nothing, since no name is empty.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self("".into())
+    }
+
     /// The pattern `countersign.*`: everything reserved, the platform's permissions aside.
     #[must_use]
     pub fn everything_reserved() -> Self {

@@ -77,14 +77,14 @@ fn company() -> Organization {
 
 #[test]
 fn codes_are_read_in_the_order_of_the_form() {
-    let read = codes(&contracts(), &ann(), &given(&[("cage", "1abc2"), ("uei", "Z1Y2X3W4V5U6")])).unwrap();
+    let read = codes(&contracts(), Some(&ann()), &given(&[("cage", "1abc2"), ("uei", "Z1Y2X3W4V5U6")])).unwrap();
     let names: Vec<_> = read.iter().map(|code| (code.scheme.as_str(), code.value.as_str())).collect();
     assert_eq!(names, [("uei", "Z1Y2X3W4V5U6"), ("cage", "1ABC2")]);
 }
 
 #[test]
 fn every_wrong_code_is_named_at_once() {
-    let faults = codes(&contracts(), &ann(), &given(&[("cage", "1AB"), ("duns", "1")])).unwrap_err();
+    let faults = codes(&contracts(), Some(&ann()), &given(&[("cage", "1AB"), ("duns", "1")])).unwrap_err();
     assert_eq!(
         faults,
         [
@@ -98,10 +98,10 @@ fn every_wrong_code_is_named_at_once() {
 #[test]
 fn the_domain_is_that_of_the_address_exactly() {
     let policy = Policy::default();
-    assert_eq!(codes(&policy, &ann(), &given(&[])).unwrap()[0].value, "corp.example");
-    assert_eq!(codes(&policy, &ann(), &given(&[("domain", "CORP.example")])).unwrap()[0].value, "corp.example");
+    assert_eq!(codes(&policy, Some(&ann()), &given(&[])).unwrap()[0].value, "corp.example");
+    assert_eq!(codes(&policy, Some(&ann()), &given(&[("domain", "CORP.example")])).unwrap()[0].value, "corp.example");
     for other in ["example", "evil-corp.example", "corp.example.evil", "corp.example."] {
-        let faults = codes(&policy, &ann(), &given(&[("domain", other)])).unwrap_err();
+        let faults = codes(&policy, Some(&ann()), &given(&[("domain", other)])).unwrap_err();
         assert_eq!(faults, [("domain".to_owned(), CodeFault::OtherDomain)], "{other}");
     }
 }
@@ -109,17 +109,17 @@ fn the_domain_is_that_of_the_address_exactly() {
 #[test]
 fn nobody_makes_an_organization_of_a_public_mail_domain() {
     let policy = Policy::default();
-    let public = codes(&policy, &Email::parse("ann@gmail.com").unwrap(), &given(&[])).unwrap();
+    let public = codes(&policy, Some(&Email::parse("ann@gmail.com").unwrap()), &given(&[])).unwrap();
     assert!(!can_be_carried(&policy, &public));
-    assert!(can_be_carried(&policy, &codes(&policy, &ann(), &given(&[])).unwrap()));
+    assert!(can_be_carried(&policy, &codes(&policy, Some(&ann()), &given(&[])).unwrap()));
     assert!(!can_be_carried(&policy, &[]));
 }
 
 #[test]
 fn an_open_realm_asks_for_no_codes_but_reads_those_given() {
     let open = Policy { self_registration: SelfRegistration::Open, ..contracts() };
-    assert_eq!(codes(&open, &ann(), &given(&[])), Ok(vec![]));
-    assert_eq!(codes(&open, &ann(), &given(&[("cage", "1ABC2")])), Err(vec![("uei".into(), CodeFault::Missing)]));
+    assert_eq!(codes(&open, Some(&ann()), &given(&[])), Ok(vec![]));
+    assert_eq!(codes(&open, Some(&ann()), &given(&[("cage", "1ABC2")])), Err(vec![("uei".into(), CodeFault::Missing)]));
 }
 
 #[test]

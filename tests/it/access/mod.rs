@@ -7,6 +7,7 @@
 
 mod contract;
 mod errors;
+mod fields;
 mod golden;
 mod matrix;
 mod order;

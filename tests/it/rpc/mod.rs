@@ -5,6 +5,7 @@ mod authorization;
 mod organization;
 mod process;
 mod realm;
+mod registration;
 mod role;
 mod role_assignment;
 mod service_account;
