@@ -29,6 +29,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whom a verified access token stands for.
+    pub(super) fn of_token(claims: &AccessClaims) -> Self {
+        Self {
+            realm: claims.realm,
+            principal: claims.sub,
+            platform: false,
+            session: Some((claims.sid, claims.epoch)),
+            expires_at: Some(claims.exp),
+        }
+    }
+
     /// Whether the principal's snapshot still lets this credential stand for it.
     #[must_use]
     pub fn still_holds(&self, principal: &Principal) -> bool {
@@ -78,18 +89,13 @@ impl App {
         };
         let realm = view.realm();
         let Some(claims) = verify(token, &realm.catalogue, &realm.extra, now) else { return Ok(None) };
-        let caller = Arc::new(Caller {
-            realm: claims.realm,
-            principal: claims.sub,
-            platform: false,
-            session: Some((claims.sid, claims.epoch)),
-            expires_at: Some(claims.exp),
-        });
+        let caller = Arc::new(Caller::of_token(&claims));
         self.credentials.0.insert(digest, Arc::clone(&caller));
         Ok(Some(caller))
     }
 
-    async fn api_key(&self, text: &str) -> Result<Option<Caller>> {
+    /// Whom an API key stands for; `None` if it is unknown, revoked or malformed. Whether it has expired is not asked.
+    pub(super) async fn api_key(&self, text: &str) -> Result<Option<Caller>> {
         let Some(key) = ApiKey::parse(text) else { return Ok(None) };
         let credential = self.snapshots.credential(key.hash()).await?;
         Ok(credential.map(|credential| Caller {
@@ -102,7 +108,8 @@ impl App {
     }
 }
 
-fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: Timestamp) -> Option<AccessClaims> {
+/// What an access token of the realm says; `None` if it is none, or was changed, or is too old.
+pub(super) fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: Timestamp) -> Option<AccessClaims> {
     let key = |kid| keys.keys.iter().find(|key| key.signing.kid() == kid).map(|key| key.verifying);
     let iss = issuer(catalogue);
     let expectations = Expectations { iss: &iss, aud: &catalogue.policy.audience, realm: catalogue.realm, now };

@@ -24,6 +24,7 @@ pub(crate) mod permissions {
     pub(crate) const READ_USERS: &str = "countersign.users.read";
     pub(crate) const APPROVE: &str = "countersign.users.approve";
     pub(crate) const SUSPEND: &str = "countersign.users.suspend";
+    pub(crate) const END_SESSIONS: &str = "countersign.users.end_sessions";
     pub(crate) const SET_MANAGER: &str = "countersign.users.set_manager";
     pub(crate) const CREATE_ORGANIZATION: &str = "countersign.organizations.create";
     pub(crate) const READ_ORGANIZATIONS: &str = "countersign.organizations.read";

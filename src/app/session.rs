@@ -1,7 +1,5 @@
 //! Signing in, who one is, and the keys that tokens are checked with.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::admission::{FailingGate, gates};
@@ -12,24 +10,18 @@ use super::read::again;
 use super::service_account::ServiceAccountView;
 use super::user::{UserView, user_view};
 use super::write::{Change, Done};
-use super::{ACCESS_TOKEN_TTL, Actor, App, Ctx, Reason};
-use crate::cache::Freshness;
+use super::{Actor, App, Ctx, Reason};
+use crate::cache::{Freshness, Subject};
 use crate::crypto::Secret;
-use crate::crypto::access_token::AccessClaims;
 use crate::crypto::password::PasswordHash;
 use crate::crypto::signing::Jwk;
 use crate::domain::account::Gate;
 use crate::domain::email::{EMAIL_BYTES_MAX, identity};
 use crate::domain::event::Event;
 use crate::domain::ids::{RealmId, ServiceAccountId, SessionId, UserId};
+use crate::domain::session::{PUBLIC_CLIENT, SESSION_TTL, Session};
 use crate::domain::time::Timestamp;
-use crate::store::{Credentials, SessionRow};
-
-/// How long a session lasts, whatever is done in it (NIST SP 800-63B-4 section 2.1.3: at AAL1 no more than 30 days).
-const SESSION_TTL: Duration = Duration::from_secs(30 * 86_400);
-
-/// The `client_id` of who signs in by themself.
-const PUBLIC_CLIENT: &str = "public";
+use crate::store::Credentials;
 
 /// An address and a password, as typed: neither is ever found fault with.
 #[derive(Clone, Debug)]
@@ -38,14 +30,18 @@ pub struct SignIn {
     pub password: Secret<String>,
 }
 
-/// A session has begun.
+/// A session has begun, or goes on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignedIn {
-    /// Present in the first answer alone.
+    /// Present in the first answer alone, as all secrets are.
     #[serde(skip)]
     pub access_token: Option<Secret<String>>,
-    /// When the token ends.
+    /// When the access token ends.
     pub expires_at: Timestamp,
+    #[serde(skip)]
+    pub refresh_token: Option<Secret<String>>,
+    /// When the session ends.
+    pub refresh_expires_at: Timestamp,
 }
 
 /// Who calls.
@@ -164,9 +160,14 @@ impl Change<'_> {
         if subject.principal().session_epoch != account.user.session_epoch {
             return Err(failed());
         }
-        match gates(self, &subject, self.ctx.now).await?.first() {
+        self.require_no_gate(&subject, failed).await
+    }
+
+    /// Requires that no gate keeps out who has proven themself. `silent` is said of a deleted account.
+    pub(super) async fn require_no_gate(&self, subject: &Subject, silent: fn() -> Error) -> Result<()> {
+        match gates(self, subject, self.ctx.now).await?.first() {
             None => Ok(()),
-            Some(Gate::Deleted) => Err(failed()),
+            Some(Gate::Deleted) => Err(silent()),
             Some(gate) => Err(self.app.gated(self, *gate)),
         }
     }
@@ -174,43 +175,27 @@ impl Change<'_> {
     /// Whatever changes the account from the reading of its password on raises its epoch, and so ends this session.
     async fn begin_session(&mut self, account: &Credentials) -> Result<SignedIn> {
         let now = self.ctx.now;
-        let session = SessionRow {
+        let session = Session {
             id: SessionId(self.app.clock.new_id()),
             user: account.user.id,
             client: self.client(),
             epoch: account.user.session_epoch,
             created_at: now,
             expires_at: now.after(SESSION_TTL),
+            ended_at: None,
+            generation: 0,
+            rotated_at: None,
+            token_hash: None,
         };
+        let (session, tokens) = self.with_token(session)?;
         self.rows().insert_session(&session).await?;
         self.rows().signed_in(session.user, now).await?;
         self.record(Event::SignedIn { user: session.user, session: session.id });
-        let expires_at = now.after(ACCESS_TOKEN_TTL);
-        let token = self.access_token(&session, expires_at)?;
-        Ok(SignedIn { access_token: Some(token), expires_at })
-    }
-
-    fn access_token(&self, session: &SessionRow, exp: Timestamp) -> Result<Secret<String>> {
-        let catalogue = self.catalogue();
-        let claims = AccessClaims {
-            iss: issuer(catalogue),
-            sub: session.user.into(),
-            aud: catalogue.policy.audience.clone(),
-            client_id: session.client.clone(),
-            iat: self.ctx.now,
-            exp,
-            jti: self.app.clock.new_id(),
-            sid: session.id,
-            epoch: session.epoch,
-            realm: catalogue.realm,
-            act: None,
-        };
-        let key = self.realm_keys().keys.last().ok_or_else(|| Error::internal("the realm has no signing key"))?;
-        Ok(Secret::new(claims.sign(&key.signing).map_err(Error::internal)?))
+        Ok(tokens)
     }
 
     /// The service account that signs somebody in, or nobody's name.
-    fn client(&self) -> String {
+    pub(super) fn client(&self) -> String {
         match self.ctx.actor {
             Actor::Principal { id, session: None } | Actor::Platform { id } => id.to_string(),
             Actor::Principal { session: Some(_), .. } | Actor::Anonymous => PUBLIC_CLIENT.to_owned(),

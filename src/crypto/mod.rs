@@ -20,6 +20,7 @@ pub mod key_file;
 pub mod page_token;
 pub mod password;
 pub mod password_policy;
+pub mod refresh_token;
 pub mod root_key;
 pub mod signing;
 pub mod tombstone;

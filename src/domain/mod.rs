@@ -21,6 +21,7 @@ pub mod policy_rules;
 pub mod realm;
 pub mod registration;
 pub mod service_account;
+pub mod session;
 pub mod setting;
 pub mod snapshot;
 pub mod time;

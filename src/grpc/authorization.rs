@@ -122,7 +122,7 @@ impl Api {
     }
 
     /// How fresh the answer has to be; a token of another realm or of another making is an error.
-    fn freshness(&self, ctx: &Ctx, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
+    pub(super) fn freshness(&self, ctx: &Ctx, fields: &mut Fields, consistency: Option<pb::Consistency>) -> Freshness {
         use pb::consistency::Requirement;
         match consistency.and_then(|consistency| consistency.requirement) {
             None | Some(Requirement::MinimizeLatency(_)) => Freshness::Latest,

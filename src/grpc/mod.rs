@@ -23,6 +23,7 @@ mod role_assignment;
 pub mod server;
 mod service_account;
 mod session;
+mod sessions;
 mod status;
 mod user;
 

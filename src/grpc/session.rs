@@ -3,15 +3,13 @@
 use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
-use super::convert::instant;
+use super::convert::{Fields, instant};
 use super::pb::{self, get_me_response::Principal, session_service_server::SessionService};
 use super::registration::failing;
 use super::service_account::service_account;
+use super::sessions::{self, Tokens, introspected, session};
 use super::user::shown;
-use crate::app::{Jwk, Me, Secret, SignIn, SignedIn, SigningKeys, Who};
-
-/// RFC 6750: whoever bears the token is believed.
-const TOKEN_TYPE: &str = "Bearer";
+use crate::app::{Jwk, Me, Secret, SignIn, SigningKeys, Who};
 
 #[tonic::async_trait]
 impl SessionService for Api {
@@ -19,14 +17,95 @@ impl SessionService for Api {
         let (called, pb::SignInRequest { email, password }) = Called::new(request)?;
         let command = SignIn { email, password: Secret::new(password) };
         let done = called.answer(self.app.sign_in(&called.ctx, &command).await)?;
-        let SignedIn { access_token, expires_at } = done.value;
-        let lives = expires_at.since(called.ctx.now).as_secs();
-        Ok(Response::new(pb::SignInResponse {
-            access_token: access_token.map(|token| token.expose().clone()).unwrap_or_default(),
-            token_type: TOKEN_TYPE.to_owned(),
-            expires_in: i32::try_from(lives).unwrap_or(i32::MAX),
-            expire_time: Some(instant(expires_at)),
+        let Tokens { access_token, token_type, expires_in, expire_time, refresh_token, refresh_expire_time } =
+            Tokens::of(done.value, called.ctx.now);
+        let answer = pb::SignInResponse {
+            access_token,
+            token_type,
+            expires_in,
+            expire_time,
+            refresh_token,
+            refresh_expire_time,
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn refresh_session(
+        &self,
+        request: Request<pb::RefreshSessionRequest>,
+    ) -> Result<Response<pb::RefreshSessionResponse>, Status> {
+        let (called, pb::RefreshSessionRequest { refresh_token }) = Called::new(request)?;
+        let tokens = called.answer(self.app.refresh_session(&called.ctx, &Secret::new(refresh_token)).await)?;
+        let Tokens { access_token, token_type, expires_in, expire_time, refresh_token, refresh_expire_time } =
+            Tokens::of(tokens, called.ctx.now);
+        Ok(Response::new(pb::RefreshSessionResponse {
+            access_token,
+            token_type,
+            expires_in,
+            expire_time,
+            refresh_token,
+            refresh_expire_time,
         }))
+    }
+
+    async fn sign_out(&self, request: Request<pb::SignOutRequest>) -> Result<Response<pb::SignOutResponse>, Status> {
+        let (called, pb::SignOutRequest { refresh_token }) = Called::new(request)?;
+        let token = Some(refresh_token).filter(|token| !token.is_empty()).map(Secret::new);
+        let done = called.answer(self.app.sign_out(&called.ctx, token.as_ref()).await)?;
+        let consistency_token = done.map(|done| self.token(&done)).unwrap_or_default();
+        Ok(Response::new(pb::SignOutResponse { consistency_token }))
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<pb::IntrospectTokenRequest>,
+    ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
+        let (called, pb::IntrospectTokenRequest { token, consistency }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let freshness = self.freshness(&called.ctx, &mut fields, consistency);
+        let freshness = called.parsed(fields.finish(freshness))?;
+        let found = called.answer(self.app.introspect(&called.ctx, &Secret::new(token), freshness).await)?;
+        Ok(Response::new(introspected(found)))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<pb::ListSessionsRequest>,
+    ) -> Result<Response<pb::ListSessionsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(sessions::list(request))?;
+        let page = called.answer(self.app.list_sessions(&called.ctx, &query).await)?;
+        let sessions = page.items.into_iter().map(session).collect();
+        Ok(Response::new(pb::ListSessionsResponse { sessions, next_page_token: page.next }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<pb::RevokeSessionRequest>,
+    ) -> Result<Response<pb::RevokeSessionResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::RevokeSessionRequest { session: id, request_id: _ } = request;
+        let id = fields.id("session", &id).into();
+        let id = called.parsed(fields.finish(id))?;
+        let done = called.answer(self.app.revoke_session(&called.ctx, id).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::RevokeSessionResponse { session: Some(session(done.value)), consistency_token }))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<pb::RevokeAllSessionsRequest>,
+    ) -> Result<Response<pb::RevokeAllSessionsResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(sessions::revoke_all(fields, &request))?;
+        let done = called.answer(self.app.revoke_all_sessions(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let ended_count = i32::try_from(done.value).unwrap_or(i32::MAX);
+        Ok(Response::new(pb::RevokeAllSessionsResponse { ended_count, consistency_token }))
     }
 
     async fn get_me(&self, request: Request<pb::GetMeRequest>) -> Result<Response<pb::GetMeResponse>, Status> {

@@ -37,7 +37,7 @@ pub use registration::GivenCodes;
 pub use rows::{ReadRows, Rows, TxRows};
 /// A pool or a transaction: what rows are asked on.
 pub use sea_orm::ConnectionTrait as Connection;
-pub use session::{CodeRow, SessionRow};
+pub use session::{CodeRow, LiveSessions};
 pub use unit_of_work::{Lock, Tx};
 pub use user::{Credentials, NewUser, UserFilter};
 

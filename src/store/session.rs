@@ -1,25 +1,17 @@
 //! Sessions, what a sign-in writes beside them, and the single-use codes in mails.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select,
+};
 
+use super::Store;
 use super::entity::{codes, sessions, users};
-use super::error::Result;
+use super::error::{Result, corrupt};
 use super::rows::Rows;
 use crate::domain::ids::{CodeId, SessionId, UserId};
+use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
-
-/// One sign-in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SessionRow {
-    pub id: SessionId,
-    pub user: UserId,
-    /// The service account that called SignIn, or `public`.
-    pub client: String,
-    /// The account's epoch at sign-in; a later one ends the session.
-    pub epoch: i64,
-    pub created_at: Timestamp,
-    pub expires_at: Timestamp,
-}
 
 /// What is known of a code; the code itself is derived from the root key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,12 +27,32 @@ pub struct CodeRow {
     pub spent_at: Option<Timestamp>,
 }
 
+/// Which sessions are alive: those of this user and epoch that end after `now`, and were not ended.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveSessions {
+    pub user: UserId,
+    pub epoch: i64,
+    pub now: Timestamp,
+}
+
+impl Store {
+    /// Forgets the sessions that ran out before `until`.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn forget_sessions(&self, until: Timestamp) -> Result<u64> {
+        let done =
+            sessions::Entity::delete_many().filter(sessions::Column::ExpiresAt.lt(until.0)).exec(&self.write).await?;
+        Ok(done.rows_affected)
+    }
+}
+
 impl<C: ConnectionTrait> Rows<'_, C> {
     /// Keeps a new session.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn insert_session(&self, session: &SessionRow) -> Result<()> {
+    pub async fn insert_session(&self, session: &Session) -> Result<()> {
         let row = sessions::ActiveModel {
             id: Set(session.id.0),
             realm_id: Set(self.realm.0),
@@ -49,10 +61,103 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             epoch: Set(session.epoch),
             created_at: Set(session.created_at.0),
             expires_at: Set(session.expires_at.0),
-            ended_at: Set(None),
+            ended_at: Set(session.ended_at.map(|at| at.0)),
+            generation: Set(session.generation),
+            rotated_at: Set(session.rotated_at.map(|at| at.0)),
+            token_hash: Set(session.token_hash.map(|hash| hash.to_vec())),
         };
         row.insert(self.conn).await?;
         Ok(())
+    }
+
+    /// The session of that id, be it over or not.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>> {
+        let row = sessions::Entity::find_by_id(id.0)
+            .filter(sessions::Column::RealmId.eq(self.realm.0))
+            .one(self.conn)
+            .await?;
+        row.map(session).transpose()
+    }
+
+    /// A page of a user's live sessions, the newest first, those before `before` alone.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn list_sessions(
+        &self,
+        live: LiveSessions,
+        before: Option<SessionId>,
+        limit: u64,
+    ) -> Result<Vec<Session>> {
+        let mut query = self.live(live);
+        if let Some(before) = before {
+            query = query.filter(sessions::Column::Id.lt(before.0));
+        }
+        let rows = query.order_by_desc(sessions::Column::Id).limit(limit).all(self.conn).await?;
+        rows.into_iter().map(session).collect()
+    }
+
+    /// How many live sessions a user has.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn count_sessions(&self, live: LiveSessions) -> Result<u64> {
+        Ok(self.live(live).count(self.conn).await?)
+    }
+
+    /// Makes a session's next generation. False if somebody was first, or ended it.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn rotate_session(&self, next: &Session) -> Result<bool> {
+        let done = sessions::Entity::update_many()
+            .col_expr(sessions::Column::Generation, next.generation.into())
+            .col_expr(sessions::Column::RotatedAt, next.rotated_at.map(|at| at.0).into())
+            .col_expr(sessions::Column::TokenHash, next.token_hash.map(|hash| hash.to_vec()).into())
+            .filter(sessions::Column::RealmId.eq(self.realm.0))
+            .filter(sessions::Column::Id.eq(next.id.0))
+            .filter(sessions::Column::Generation.eq(next.generation - 1))
+            .filter(sessions::Column::EndedAt.is_null())
+            .exec(self.conn)
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Ends a session. False if it was ended before.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn end_session(&self, id: SessionId, now: Timestamp) -> Result<bool> {
+        let done = sessions::Entity::update_many()
+            .col_expr(sessions::Column::EndedAt, Some(now.0).into())
+            .filter(sessions::Column::RealmId.eq(self.realm.0))
+            .filter(sessions::Column::Id.eq(id.0))
+            .filter(sessions::Column::EndedAt.is_null())
+            .exec(self.conn)
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Ends a user's live sessions but one. Answers how many.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn end_sessions_but(&self, kept: SessionId, live: LiveSessions) -> Result<u64> {
+        let done = sessions::Entity::update_many()
+            .col_expr(sessions::Column::EndedAt, Some(live.now.0).into())
+            .filter(sessions::Column::RealmId.eq(self.realm.0))
+            .filter(live.condition())
+            .filter(sessions::Column::Id.ne(kept.0))
+            .exec(self.conn)
+            .await?;
+        Ok(done.rows_affected)
+    }
+
+    fn live(&self, live: LiveSessions) -> Select<sessions::Entity> {
+        sessions::Entity::find().filter(sessions::Column::RealmId.eq(self.realm.0)).filter(live.condition())
     }
 
     /// Replaces a password's hash by a stronger one of the same password, unless it changed meanwhile.
@@ -143,4 +248,43 @@ fn code(row: codes::Model) -> CodeRow {
         expires_at: Timestamp(expires_at),
         spent_at: spent_at.map(Timestamp),
     }
+}
+
+impl LiveSessions {
+    fn condition(self) -> Condition {
+        Condition::all()
+            .add(sessions::Column::UserId.eq(self.user.0))
+            .add(sessions::Column::EndedAt.is_null())
+            .add(sessions::Column::Epoch.eq(self.epoch))
+            .add(sessions::Column::ExpiresAt.gt(self.now.0))
+    }
+}
+
+fn session(row: sessions::Model) -> Result<Session> {
+    let sessions::Model {
+        id,
+        realm_id: _,
+        user_id,
+        client_id,
+        epoch,
+        created_at,
+        expires_at,
+        ended_at,
+        generation,
+        rotated_at,
+        token_hash,
+    } = row;
+    let token_hash = token_hash.map(|hash| hash.try_into().map_err(|_| corrupt("hash of a refresh token")));
+    Ok(Session {
+        id: SessionId(id),
+        user: UserId(user_id),
+        client: client_id,
+        epoch,
+        created_at: Timestamp(created_at),
+        expires_at: Timestamp(expires_at),
+        ended_at: ended_at.map(Timestamp),
+        generation,
+        rotated_at: rotated_at.map(Timestamp),
+        token_hash: token_hash.transpose()?,
+    })
 }

@@ -26,7 +26,8 @@ const MEMBERSHIP: i64 = 4;
 const ENTRY: i64 = 5;
 const ENDED_SESSION: i64 = 6;
 
-/// One statement, so that all of it is of one revision. $1 = realm, $2 = principal, $3 = since when ended sessions count.
+/// One statement, so that all of it is of one revision. $1 = realm, $2 = principal, $3 = since when ended sessions count:
+/// one that got its last tokens before has no live one.
 const PRINCIPAL: &str = "
 SELECT CAST(0 AS bigint) AS part, id AS u1, id AS u2, id AS u3, name AS t1, name AS t2, name AS t3, name AS t4,
        revision AS n1, mark AS n2, CAST(NULL AS bigint) AS n3, CAST(NULL AS bigint) AS n4,
@@ -51,7 +52,7 @@ SELECT 5, id, role_id, organization_id, pattern, reach, resource_type, resource_
 FROM entries WHERE principal_id = $2 AND realm_id = $1
 UNION ALL
 SELECT 6, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM sessions WHERE user_id = $2 AND realm_id = $1 AND ended_at >= $3";
+FROM sessions WHERE user_id = $2 AND realm_id = $1 AND ended_at >= $3 AND COALESCE(rotated_at, created_at) >= $3";
 
 const ORGANIZATION: &str = "
 SELECT r.revision, r.mark, o.id, o.kind, o.suspended, o.entitlements

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::runner::{Fault, Next, Round};
-use crate::app::App;
+use crate::app::{ACCESS_TOKEN_TTL, App};
 
 /// How long the change log goes back. A process that was away for longer starts over with empty hands.
 const LOG_KEPT: Duration = Duration::from_secs(3_600);
 /// How long a repeated call gets the first answer.
 const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Prunes the change log and forgets answers.
+/// How long a session that ran out is kept, however far the clocks of replicas are apart: none of its tokens is alive.
+const SESSIONS_KEPT: Duration = ACCESS_TOKEN_TTL.saturating_mul(2);
+
+/// Prunes the change log, forgets answers and sessions.
 pub(super) struct Housekeeping {
     app: Arc<App>,
 }
@@ -27,8 +30,9 @@ impl Round for Housekeeping {
         let now = self.app.clock().now();
         let lines = self.app.store().prune_log(now.before(LOG_KEPT)).await?;
         let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
+        let sessions = self.app.store().forget_sessions(now.before(SESSIONS_KEPT)).await?;
         self.app.forget_idle_callers();
-        tracing::debug!(lines, answers, "old lines of the change log and old answers were dropped");
+        tracing::debug!(lines, answers, sessions, "old lines of the change log, answers and sessions were dropped");
         Ok(Next::AfterPeriod)
     }
 }

@@ -4,7 +4,7 @@
 //! | task | round |
 //! |---|---|
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
-//! | `housekeeping` | drops what nobody asks for any more: old lines of the change log, old answers |
+//! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
 //! | `tail` | reads the change log; only where other processes write to the same record |
 //!

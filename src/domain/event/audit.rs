@@ -102,6 +102,23 @@ impl Event {
                 facts("api_key.revoked", *organization, account.0, json!({ "api_key": key }))
             }
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
+            Self::SessionRefreshed { user, session, generation } => {
+                facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))
+            }
+            Self::RefreshTokenReplayed { user, session, generation } => {
+                let details = json!({ "session": session, "generation": generation });
+                facts("session.refresh_token_replayed", None, user.0, details)
+            }
+            Self::SignedOut { user, session } => {
+                facts("session.signed_out", None, user.0, json!({ "session": session }))
+            }
+            Self::SessionRevoked { user, session, organization } => {
+                facts("session.revoked", *organization, user.0, json!({ "session": session }))
+            }
+            Self::SessionsRevoked { user, organization, ended, kept } => {
+                let details = json!({ "ended": ended, "kept": kept });
+                facts("session.all_revoked", *organization, user.0, details)
+            }
         }
     }
 }

@@ -70,7 +70,12 @@ impl Event {
             | Self::ServiceAccountEnabled { .. }
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
-            | Self::SignedIn { .. } => vec![],
+            | Self::SignedIn { .. }
+            | Self::SessionRefreshed { .. }
+            | Self::RefreshTokenReplayed { .. }
+            | Self::SignedOut { .. }
+            | Self::SessionRevoked { .. }
+            | Self::SessionsRevoked { .. } => vec![],
         }
     }
 }

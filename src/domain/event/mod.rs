@@ -166,4 +166,32 @@ pub enum Event {
         user: UserId,
         session: SessionId,
     },
+    /// A refresh token was exchanged for the next one.
+    SessionRefreshed {
+        user: UserId,
+        session: SessionId,
+        generation: i64,
+    },
+    /// A refresh token came that was exchanged before: two hold the family, which ends.
+    RefreshTokenReplayed {
+        user: UserId,
+        session: SessionId,
+        generation: i64,
+    },
+    SignedOut {
+        user: UserId,
+        session: SessionId,
+    },
+    SessionRevoked {
+        user: UserId,
+        session: SessionId,
+        organization: Option<OrganizationId>,
+    },
+    /// Every session of a user ended, or all but one.
+    SessionsRevoked {
+        user: UserId,
+        organization: Option<OrganizationId>,
+        ended: u64,
+        kept: Option<SessionId>,
+    },
 }

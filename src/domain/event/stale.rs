@@ -19,7 +19,12 @@ impl Event {
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
             | Self::UserReinstated { person, .. } => principal(person.id),
-            Self::ManagerSet { user, .. } | Self::MemberAdded { user, .. } => principal(*user),
+            Self::ManagerSet { user, .. }
+            | Self::MemberAdded { user, .. }
+            | Self::RefreshTokenReplayed { user, .. }
+            | Self::SignedOut { user, .. }
+            | Self::SessionRevoked { user, .. }
+            | Self::SessionsRevoked { user, .. } => principal(*user),
             Self::OrganizationCreated { organization } | Self::OrganizationFounded { organization, .. } => {
                 vec![Key::Organization(organization.id)]
             }
@@ -39,7 +44,8 @@ impl Event {
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
             | Self::IdentifiersSet { .. }
-            | Self::SignedIn { .. } => vec![],
+            | Self::SignedIn { .. }
+            | Self::SessionRefreshed { .. } => vec![],
         }
     }
 }
