@@ -243,6 +243,14 @@ fn told(world: &World<'_>, rpc: &str, result: Result<Vec<u8>, Status>) -> String
             let said = format!("{gates} gates, {misses} misses, names {named}");
             format!("OK {} [{}]", verdict(answer.decision(), answer.reason()), said.trim_end_matches(", names "))
         }
+        "IntrospectToken" => {
+            let answer = pb::IntrospectTokenResponse::decode(&*answer).unwrap();
+            if answer.active { "OK active" } else { "OK inactive" }.to_owned()
+        }
+        "ListSessions" => match pb::ListSessionsResponse::decode(&*answer).unwrap().sessions.len() {
+            0 => "OK none".to_owned(),
+            _ => "OK some".to_owned(),
+        },
         list if list.starts_with("List") => match world.named_in(&answer) {
             nobody if nobody.is_empty() => "OK names nobody".to_owned(),
             named => format!("OK names [{}]", named.join(", ")),

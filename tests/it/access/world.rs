@@ -81,6 +81,10 @@ pub(super) enum Kind {
     ServiceAccount,
     /// A service account with a key.
     KeyHolder,
+    /// A member with a session, and its access token.
+    SignedIn,
+    /// A member with a session, and its refresh token.
+    Refreshable,
 }
 
 /// Somebody, or something, that a request is about.
@@ -299,6 +303,13 @@ impl<'a> World<'a> {
         events.iter().map(|event| (event.line.action.clone(), event.line.actor, refused(event))).collect()
     }
 
+    /// A session of a user beside the one that calls; nobody's, of who can't sign in.
+    pub(super) async fn another_session_of(&self, user: &str) -> String {
+        let Ok(user) = self.portal.operator.user(user).await else { return nobody() };
+        let began = self.portal.stranger.sign_in(&user.email).await.ok();
+        began.and_then(|token| crate::support::session_of(&token)).unwrap_or_else(nobody)
+    }
+
     async fn make(&self, kind: Kind, target: Target) -> Subject {
         let portal = if target == Target::OtherRealm { &self.elsewhere } else { &self.portal };
         let place = match target {
@@ -317,7 +328,7 @@ impl<'a> World<'a> {
             Target::OtherTeam => drop(operator.set_manager(&made.id, &self.other_manager).await.unwrap()),
             _ => {}
         }
-        if matches!(kind, Kind::Member | Kind::Holder | Kind::Suspended) {
+        if !matches!(kind, Kind::Newcomer | Kind::Unproven) {
             operator.approve(&made.id).await.unwrap();
         }
         match kind {
@@ -327,6 +338,8 @@ impl<'a> World<'a> {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
                 made.extra = operator.assign(&made.id, READER, at).await.unwrap().id;
             }
+            Kind::SignedIn => made.extra = portal.stranger.begin(&made.handle).await.unwrap().access_token,
+            Kind::Refreshable => made.extra = portal.stranger.begin(&made.handle).await.unwrap().refresh_token,
             _ => {}
         }
         made

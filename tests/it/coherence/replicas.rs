@@ -121,6 +121,35 @@ async fn a_revoked_key_is_refused_by_another_replica_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_session_is_known_here_at_once_and_elsewhere_within_a_second() {
+    two_replicas(async |app, yard, there, _| {
+        yard.portal.newcomer(app, "ann@yard.example", &[]).await;
+        yard.portal.operator.approve("ann@yard.example").await.unwrap();
+        yard.portal.operator.assign("ann@yard.example", "ships", At::Realm).await.unwrap();
+        let mut behind = vec![];
+        for round in 0..ROUNDS {
+            let token = yard.portal.stranger.sign_in("ann@yard.example").await.unwrap();
+            let subject = pb::check_permission_request::Subject::AccessToken(token.clone());
+            let question = || pb::CheckPermissionRequest { subject: Some(subject.clone()), ..yard.question() };
+            until("a sign-in", async || allowed(&there, question()).await).await;
+            assert!(allowed(&yard.till, question()).await && there.introspect(&token).await.unwrap().active);
+
+            let session = crate::support::session_of(&token).unwrap();
+            match round % 2 {
+                0 => drop(yard.portal.operator.revoke_session(&session).await.unwrap()),
+                _ => drop(app.as_token(&token).sign_out("").await.unwrap()),
+            }
+            assert!(!allowed(&yard.till, question()).await, "where it was ended");
+            assert!(!yard.till.introspect(&token).await.unwrap().active, "where it was ended");
+            behind.push(until("an ended session", async || !allowed(&there, question()).await).await);
+            assert!(!there.introspect(&token).await.unwrap().active, "as soon as a check");
+        }
+        observed("an ended session, elsewhere", behind);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_is_used_by_another_replica_as_soon_as_it_is_there() {
     two_replicas(async |app, yard, _, elsewhere| {
         let there = elsewhere(app.operator_key()).in_realm("yard");

@@ -10,5 +10,8 @@ mod role;
 mod role_assignment;
 mod service_account;
 mod session;
+mod session_end;
+mod session_introspection;
+mod session_refresh;
 mod transport;
 mod user;

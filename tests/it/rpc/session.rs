@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::support::{PASSWORD, Portal, Reachable as _, TestApp, both_backends, refusal, violations};
 
 /// A realm that anybody may enter whose address is proven.
-async fn open_realm(app: &TestApp) -> Portal {
+pub(super) async fn open_realm(app: &TestApp) -> Portal {
     let policy = Policy {
         self_registration: pb::SelfRegistration::Open.into(),
         approval: pb::ApprovalAuthority::None.into(),

@@ -1,3 +1,5 @@
 //! Mistakes that other identity services shipped, and the tests that keep them out of this one.
 
+mod refresh;
+mod tokens;
 mod widening;

@@ -92,7 +92,7 @@ pub(crate) struct TestApp {
     config: Config,
     database: Option<Throwaway>,
     /// Goes with the server.
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl TestApp {
@@ -118,7 +118,7 @@ impl TestApp {
         let operator_key = running.first_key.take().unwrap().expose().clone();
         let front = Front::new(running.address, operator_key);
         let letters = Letters::new(home.path().join("mail"));
-        Self { front, running: Some(running), letters, config, database, _home: home }
+        Self { front, running: Some(running), letters, config, database, home }
     }
 
     /// Starts another server on the same PostgreSQL database, with the same root key and mail directory.
@@ -127,6 +127,23 @@ impl TestApp {
         let running = serve::start(&self.config).await.unwrap();
         let front = Front::new(running.address, self.front.operator_key.clone());
         Replica { front, running }
+    }
+
+    /// Ends the process and starts another one on the same record, which remembers nothing else; its clock is right again.
+    pub(crate) async fn restarted(self) -> Self {
+        self.restarted_with(&[]).await
+    }
+
+    /// As [`TestApp::restarted`], with settings of its own.
+    pub(crate) async fn restarted_with(mut self, settings: &[(&'static str, &str)]) -> Self {
+        if let Some(running) = self.running.take() {
+            running.stop(Duration::ZERO, PATIENCE).await;
+        }
+        self.config = Config::load(&flags(&self.home, self.database.as_ref(), settings)).unwrap();
+        let running = serve::start(&self.config).await.unwrap();
+        self.front = Front::new(running.address, self.front.operator_key.clone());
+        self.running = Some(running);
+        self
     }
 
     /// The settings that it was started with.

@@ -22,7 +22,8 @@ pub(crate) use portal::{Person, Portal};
 pub(crate) use postgres::Throwaway;
 pub(crate) use refusal::{refusal, violations};
 pub(crate) use steps::{
-    ALLOWED, At, PASSWORD, Verdict, ask, by_default, denied, everywhere, grants, identifiers, role, text, within,
+    ALLOWED, At, PASSWORD, Verdict, ask, by_default, denied, everywhere, grants, identifiers, role, session_of, text,
+    within,
 };
 
 /// Runs a test body on both databases: two tests below a module that says what is tested.

@@ -1,5 +1,7 @@
 //! The verbs of the stories: each one call, by whoever makes it, with what a story cares about as its arguments.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::grpc::pb::{self, Decision, ErrorReason, Reach};
 use tonic::Status;
 
@@ -78,6 +80,13 @@ pub(crate) fn text(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// The id of the session of an access token; `None` of what is none.
+pub(crate) fn session_of(access_token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(access_token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    claims["sid"].as_str().map(str::to_owned)
+}
+
 impl Caller {
     pub(crate) async fn register(&self, email: &str, name: &str, codes: &[(&str, &str)]) -> Result<String, Status> {
         let codes = codes.iter().map(|(scheme, value)| ((*scheme).to_owned(), (*value).to_owned())).collect();
@@ -101,6 +110,44 @@ impl Caller {
     pub(crate) async fn sign_in(&self, email: &str) -> Result<String, Status> {
         let request = pb::SignInRequest { email: email.to_owned(), password: PASSWORD.to_owned() };
         Ok(self.sessions().sign_in(request).await?.into_inner().access_token)
+    }
+
+    /// Answers both tokens.
+    pub(crate) async fn begin(&self, email: &str) -> Result<pb::SignInResponse, Status> {
+        let request = pb::SignInRequest { email: email.to_owned(), password: PASSWORD.to_owned() };
+        Ok(self.sessions().sign_in(request).await?.into_inner())
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<pb::RefreshSessionResponse, Status> {
+        let request = pb::RefreshSessionRequest { refresh_token: refresh_token.to_owned() };
+        Ok(self.sessions().refresh_session(request).await?.into_inner())
+    }
+
+    pub(crate) async fn sign_out(&self, refresh_token: &str) -> Result<pb::SignOutResponse, Status> {
+        let request = pb::SignOutRequest { refresh_token: refresh_token.to_owned() };
+        Ok(self.sessions().sign_out(request).await?.into_inner())
+    }
+
+    pub(crate) async fn introspect(&self, token: &str) -> Result<pb::IntrospectTokenResponse, Status> {
+        let request = pb::IntrospectTokenRequest { token: token.to_owned(), ..Default::default() };
+        Ok(self.sessions().introspect_token(request).await?.into_inner())
+    }
+
+    /// Answers the live sessions, the newest first. `user` empty = one's own.
+    pub(crate) async fn list_sessions(&self, user: &str) -> Result<Vec<pb::Session>, Status> {
+        let request = pb::ListSessionsRequest { user: user.to_owned(), ..Default::default() };
+        Ok(self.sessions().list_sessions(request).await?.into_inner().sessions)
+    }
+
+    pub(crate) async fn revoke_session(&self, session: &str) -> Result<pb::Session, Status> {
+        let request = pb::RevokeSessionRequest { session: session.to_owned(), ..Default::default() };
+        Ok(self.sessions().revoke_session(request).await?.into_inner().session.unwrap_or_default())
+    }
+
+    /// Answers how many ended.
+    pub(crate) async fn revoke_all_sessions(&self, user: &str, keep_current: bool) -> Result<i32, Status> {
+        let request = pb::RevokeAllSessionsRequest { user: user.to_owned(), keep_current, ..Default::default() };
+        Ok(self.sessions().revoke_all_sessions(request).await?.into_inner().ended_count)
     }
 
     pub(crate) async fn approve(&self, user: &str) -> Result<pb::User, Status> {
@@ -196,6 +243,13 @@ impl Caller {
             ..Default::default()
         };
         Ok(self.assignments().revoke_role(request).await?.into_inner().entries.len())
+    }
+
+    /// How often each of these was done lately, as the realm's log tells it.
+    pub(crate) async fn times<const N: usize>(&self, events: [&str; N]) -> [usize; N] {
+        let request = pb::ListEventsRequest { page_size: 1000, ..Default::default() };
+        let lines = self.audit().list_events(request).await.unwrap().into_inner().events;
+        events.map(|event| lines.iter().filter(|line| line.event == event).count())
     }
 
     pub(crate) async fn check(&self, question: pb::CheckPermissionRequest) -> Result<Verdict, Status> {

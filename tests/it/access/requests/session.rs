@@ -3,16 +3,56 @@
 use countersign::grpc::pb;
 use prost_reflect::prost::Message as _;
 
-use super::{Asked, Kind, PASSWORD, Target, encoded, unwritten};
+use super::{Asked, Kind, PAGE, PASSWORD, Target, encoded, unwritten};
+use crate::support::session_of;
 
 pub(super) async fn request(asked: &Asked<'_>, rpc: &str) -> Option<Vec<u8>> {
     match rpc {
         "GetMe" => (asked.target == Target::Oneself).then(|| pb::GetMeRequest {}.encode_to_vec()),
         "GetSigningKeys" => asked.is_about_the_realm().and_then(|()| encoded(&pb::GetSigningKeysRequest {})),
+        "RefreshSession" => {
+            asked.world.place(asked.target)?;
+            let refresh_token = asked.subject(Kind::Refreshable).await.extra;
+            encoded(&pb::RefreshSessionRequest { refresh_token })
+        }
+        "SignOut" => {
+            asked.world.place(asked.target)?;
+            let refresh_token = asked.subject(Kind::Refreshable).await.extra;
+            encoded(&pb::SignOutRequest { refresh_token })
+        }
+        "IntrospectToken" => {
+            asked.place()?;
+            let token = asked.subject_in_place(Kind::SignedIn).await?.extra;
+            encoded(&pb::IntrospectTokenRequest { token, ..Default::default() })
+        }
+        "ListSessions" | "RevokeSession" | "RevokeAllSessions" => sessions(asked, rpc).await,
         "SignIn" => {
             asked.world.place(asked.target)?;
             let email = asked.address(Kind::Member).await;
             encoded(&pb::SignInRequest { email, password: PASSWORD.to_owned() })
+        }
+        unknown => unwritten(unknown),
+    }
+}
+
+/// Ended sessions are not the caller's own: the next call needs that.
+async fn sessions(asked: &Asked<'_>, rpc: &str) -> Option<Vec<u8>> {
+    if asked.names_another_organization() {
+        return None;
+    }
+    let subject = asked.subject(Kind::SignedIn).await;
+    let user = subject.id;
+    match rpc {
+        "ListSessions" => encoded(&pb::ListSessionsRequest { user, page_size: PAGE, ..Default::default() }),
+        "RevokeSession" => {
+            let session = match asked.target {
+                Target::Oneself => asked.world.another_session_of(&user).await,
+                _ => session_of(&subject.extra).unwrap_or(subject.extra),
+            };
+            encoded(&pb::RevokeSessionRequest { session, ..Default::default() })
+        }
+        "RevokeAllSessions" => {
+            encoded(&pb::RevokeAllSessionsRequest { user, keep_current: true, ..Default::default() })
         }
         unknown => unwritten(unknown),
     }
