@@ -94,10 +94,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let writes = TaskTracker::new();
     let methods = Methods::read().map_err(StartError::Contract)?;
     let door = Door::new(Arc::clone(&app), methods, writes.clone(), config.trusted_proxies.clone());
-    let api = Api::new(Arc::clone(&app));
+    let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let api = Api::new(Arc::clone(&app), stop_accepting.clone());
     let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
 
-    let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
     let tasks = tasks::spawn_all(&app, mailer(config)?, &CancellationToken::new());
     let until = stop_accepting.clone().cancelled_owned();
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener), until));
@@ -133,6 +133,11 @@ impl Running {
         if drained.await.is_err() {
             tracing::warn!("calls were still under way when the grace was over");
             aborted.abort();
+        }
+        // The minute that runs is over for this process.
+        let minute_over = self.app.clock().now().after(Duration::from_secs(60));
+        if let Err(error) = self.app.write_refusals(minute_over).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "counted refusals were not written");
         }
         self.app.store().close().await;
     }

@@ -99,7 +99,7 @@ pub struct MissView {
 }
 
 /// A subject that was found, or why it was not.
-type Found = std::result::Result<Subject, Reason>;
+pub(super) type Found = std::result::Result<Subject, Reason>;
 
 impl App {
     /// Answers one question.
@@ -214,11 +214,11 @@ impl App {
 pub(super) struct Desk<'a> {
     app: &'a App,
     ctx: &'a Ctx,
-    view: &'a View<'a, Record>,
-    guard: Guard<'a, View<'a, Record>>,
-    /// What the caller needs: `countersign.access.check` or `explain`.
+    pub(super) view: &'a View<'a, Record>,
+    pub(super) guard: Guard<'a, View<'a, Record>>,
+    /// What the caller needs: `countersign.access.check`, `explain` or `list`.
     right: &'static str,
-    realm_wide: bool,
+    pub(super) realm_wide: bool,
     subject: Option<(About, Found, Basket)>,
 }
 
@@ -236,7 +236,7 @@ impl<'a> Desk<'a> {
 
     async fn answer(&mut self, asked: &Asked, with_reason: bool) -> Result<Answered> {
         let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(asked).await? {
+        let place = match self.place(&asked.about, asked.organization).await? {
             Ok(place) => place,
             Err(reason) => return Ok(Answered::denied(reason, with_reason)),
         };
@@ -258,7 +258,7 @@ impl<'a> Desk<'a> {
     /// Explains one question.
     pub(super) async fn explain(&mut self, asked: &Asked) -> Result<std::result::Result<Explanation, Reason>> {
         let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(asked).await? {
+        let place = match self.place(&asked.about, asked.organization).await? {
             Ok(place) => place,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -273,7 +273,7 @@ impl<'a> Desk<'a> {
     /// What of an explanation is the caller's to know. Who does not ask realm-wide learns nothing of somebody who does
     /// not belong where they ask but that they may not, and of nobody what they hold where the caller may not ask.
     /// Whoever has somebody's token knows of them.
-    async fn tellable(
+    pub(super) async fn tellable(
         &mut self,
         about: &About,
         place: Option<OrganizationId>,
@@ -315,33 +315,59 @@ impl<'a> Desk<'a> {
         Ok(Explanation::Misses { near: kept, left_off })
     }
 
-    async fn may_ask(&mut self, place: Option<OrganizationId>) -> Result<bool> {
+    pub(super) async fn may_ask(&mut self, place: Option<OrganizationId>) -> Result<bool> {
         Ok(self.realm_wide || self.guard.allows(self.right, place, None).await?)
     }
 
     /// The organization that the question is about, once its subject is found and the caller may ask there. The place
     /// comes first: where the caller may not ask, the answer does not depend on who there is.
-    async fn place(&mut self, asked: &Asked) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
-        let one = self.view.catalogue().policy.organizations_per_user == OrganizationsPerUser::One;
-        let of_the_subject = asked.organization.is_none() && one;
-        if !of_the_subject && !self.may_ask(asked.organization).await? {
+    pub(super) async fn place(
+        &mut self,
+        about: &About,
+        organization: Option<OrganizationId>,
+    ) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
+        let of_the_subject = self.is_of_the_subject(organization);
+        if !of_the_subject && !self.may_ask(organization).await? {
             return Ok(Err(Reason::OrganizationUnknown));
         }
-        if self.subject.as_ref().is_none_or(|(about, ..)| *about != asked.about) {
-            let found = self.find(&asked.about).await?;
-            self.subject = Some((asked.about.clone(), found, Basket::default()));
+        if let Err(reason) = self.subject(about).await? {
+            return Ok(Err(reason));
         }
-        let subject = match &self.subject {
-            Some((_, Ok(subject), _)) => subject,
-            Some((_, Err(reason), _)) => return Ok(Err(*reason)),
-            None => return Err(Error::internal("no subject")),
-        };
-        let place = self.view.catalogue().effective_organization(subject.principal(), asked.organization);
-        Ok(match asked.about {
+        let Some((_, Ok(subject), _)) = &self.subject else { return Err(Error::internal("no subject")) };
+        let place = self.view.catalogue().effective_organization(subject.principal(), organization);
+        Ok(match about {
             _ if !of_the_subject || self.may_ask(place).await? => Ok(place),
             About::AccessToken(_) => Err(Reason::OrganizationUnknown),
             About::Principal(_) | About::Email(_) => Err(Reason::SubjectUnknown),
         })
+    }
+
+    /// The instant of the call.
+    pub(super) fn now(&self) -> crate::domain::time::Timestamp {
+        self.ctx.now
+    }
+
+    /// Whether a question is about the subject's own organization, since it names none.
+    pub(super) fn is_of_the_subject(&self, organization: Option<OrganizationId>) -> bool {
+        organization.is_none() && self.view.catalogue().policy.organizations_per_user == OrganizationsPerUser::One
+    }
+
+    /// The subject of the questions that follow, unless it is that already.
+    pub(super) async fn subject(&mut self, about: &About) -> Result<Found> {
+        if self.subject.as_ref().is_none_or(|(known, ..)| known != about) {
+            let found = self.find(about).await?;
+            self.subject = Some((about.clone(), found, Basket::default()));
+        }
+        match &self.subject {
+            Some((_, found, _)) => Ok(found.clone()),
+            None => Err(Error::internal("no subject")),
+        }
+    }
+
+    /// Whether the subject may; its place is known to be one where the caller may ask.
+    pub(super) async fn decides(&mut self, question: &decision::Question<'_>) -> Result<bool> {
+        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
+        Ok(decide(self.view, basket, subject, question, self.ctx.now).await?.is_allowed())
     }
 
     async fn find(&self, about: &About) -> Result<Found> {
@@ -385,7 +411,7 @@ fn question(asked: &Asked, permission: PermissionId, organization: Option<Organi
 }
 
 /// A typo must not read as a denial.
-fn declared(catalogue: &Catalogue, name: &str) -> Result<PermissionId> {
+pub(super) fn declared(catalogue: &Catalogue, name: &str) -> Result<PermissionId> {
     catalogue.permission_id(name).ok_or_else(|| {
         let hint: SmallVec<[String; 1]> =
             catalogue.closest(name).map(|closest| format!("; did you mean {closest}?")).into_iter().collect();

@@ -41,6 +41,8 @@ pub(crate) mod permissions {
     pub(crate) const READ_AUDIT: &str = "countersign.audit.read";
     pub(crate) const CHECK: &str = "countersign.access.check";
     pub(crate) const EXPLAIN: &str = "countersign.access.explain";
+    pub(crate) const LIST: &str = "countersign.access.list";
+    pub(crate) const WATCH: &str = "countersign.access.watch";
 }
 
 /// Decides for one actor.

@@ -16,12 +16,14 @@ mod conferral;
 mod credential;
 mod ctx;
 mod draft;
+mod effective;
 mod entry;
 mod error;
 mod facts;
 pub mod failpoint;
 mod grant;
 mod guard;
+mod holders;
 mod introspection;
 mod limits;
 mod mail;
@@ -37,6 +39,7 @@ mod realm;
 mod reason;
 mod receiver;
 mod refresh;
+mod refusals;
 mod registration;
 mod registrations;
 mod role;
@@ -49,6 +52,7 @@ mod tokens;
 mod user;
 mod users;
 mod verification;
+mod watch;
 mod write;
 
 use std::collections::HashMap;
@@ -57,7 +61,7 @@ use std::sync::Arc;
 use metrics::Histogram;
 use parking_lot::RwLock;
 use rustc_hash::FxBuildHasher;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use admission::{FailingGate, Requirement};
 pub use approval::{ApproveRegistration, RejectRegistration};
@@ -67,9 +71,11 @@ pub use begin::OPERATOR;
 pub use credential::Caller;
 pub use ctx::{Actor, CallId, Ctx, Repeat};
 pub use draft::Draft;
+pub use effective::{ListAllowedOrganizations, ListEffectivePermissions, Listed};
 pub use entry::EntryView;
 pub use error::{Error, Refusal, Result, Violation};
 pub use grant::GrantPermission;
+pub use holders::ListPrincipals;
 pub use introspection::{Introspected, OfSession};
 pub use limits::Rates;
 pub use manager::SetManager;
@@ -89,6 +95,7 @@ pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
 pub use user::{Name, ReinstateUser, SuspendUser, UserView};
 pub use users::ListUsers;
 pub use verification::VerifyEmail;
+pub use watch::{Fact, Step, Watch};
 pub use write::Done;
 
 pub use crate::cache::Freshness;
@@ -116,6 +123,9 @@ pub struct App {
     /// The consistency token printed last, by realm.
     printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
     limits: limits::Limits,
+    refusals: refusals::Refusals,
+    /// Seats of those who follow changes.
+    watchers: Arc<Semaphore>,
     /// How long changes take.
     writes: Histogram,
     /// How long checks take.
@@ -152,6 +162,8 @@ impl App {
             realm_names: admission::RealmNames::default(),
             printed: RwLock::default(),
             limits: limits::Limits::new(rates),
+            refusals: refusals::Refusals::default(),
+            watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
             writes: Database::register().writes,
             decisions: Decisions::register(),
             mail_waits: Notify::new(),

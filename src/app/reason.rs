@@ -93,6 +93,7 @@ reasons! {
     IdentifierTaken "IDENTIFIER_TAKEN" AlreadyExists
     NamespaceReserved "NAMESPACE_RESERVED" InvalidArgument
     LimitReached "LIMIT_REACHED" FailedPrecondition
+    ChangesMissed "CHANGES_MISSED" FailedPrecondition
 
     RegistrationClosed "REGISTRATION_CLOSED" FailedPrecondition
     CodesUnknown "CODES_UNKNOWN" FailedPrecondition

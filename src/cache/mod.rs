@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use rustc_hash::FxBuildHasher;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 pub use view::{Freshness, View};
 
@@ -117,6 +119,8 @@ pub struct Snapshots<S: Source> {
     /// To which realm a credential belongs, which never changes.
     credential_realms: quick_cache::sync::Cache<[u8; 32], RealmId>,
     tail: tail::Tail,
+    /// Told whenever a change may have been applied.
+    moved: Notify,
     counters: Counters,
 }
 
@@ -137,6 +141,7 @@ impl<S: Source> Snapshots<S> {
             realms: RwLock::default(),
             credential_realms: quick_cache::sync::Cache::new(options.principals.max(1)),
             tail: tail::Tail::default(),
+            moved: Notify::new(),
             counters: Counters::default(),
         }
     }
@@ -165,6 +170,12 @@ impl<S: Source> Snapshots<S> {
         if !seen {
             self.look_again().await;
         }
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until a change may have been applied here, in any realm.
+    pub fn moved(&self) -> Notified<'_> {
+        self.moved.notified()
     }
 
     /// Looks at the log before anything kept is used again: the outcome of a commit is unknown.

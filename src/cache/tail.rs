@@ -94,6 +94,7 @@ impl<S: Source> Snapshots<S> {
             let outcome = self.read_log().await;
             if outcome.is_ok() {
                 self.tail.succeeded(began, doubts);
+                self.moved.notify_waiters();
             }
             *running = Some((began, outcome));
             outcome

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::status;
@@ -13,13 +14,15 @@ use crate::domain::realm::Position;
 #[derive(Clone)]
 pub struct Api {
     pub(super) app: Arc<App>,
+    /// Ends the streams that are open.
+    pub(super) closing: CancellationToken,
 }
 
 impl Api {
-    /// The services of an app.
+    /// The services of an app. Their streams end when `closing` is cancelled; else a shutdown would wait for them.
     #[must_use]
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app }
+    pub fn new(app: Arc<App>, closing: CancellationToken) -> Self {
+        Self { app, closing }
     }
 
     /// The consistency token of a change.

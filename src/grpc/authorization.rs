@@ -1,4 +1,7 @@
-//! `AuthorizationService`.
+//! `AuthorizationService`: checks and their reasons; its lists and its stream stand beside.
+
+mod lists;
+mod watch;
 
 use tonic::{Request, Response, Status};
 
@@ -69,6 +72,45 @@ impl AuthorizationService for Api {
             revision: revision.0,
             consistency_token: self.token_at(called.ctx.realm, position),
         }))
+    }
+
+    async fn list_effective_permissions(
+        &self,
+        request: Request<pb::ListEffectivePermissionsRequest>,
+    ) -> Result<Response<pb::ListEffectivePermissionsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(self.effective(&called.ctx, request))?;
+        let listed = called.answer(self.app.list_effective_permissions(&called.ctx, &query).await)?;
+        Ok(Response::new(self.effective_page(&called.ctx, listed)))
+    }
+
+    async fn list_allowed_organizations(
+        &self,
+        request: Request<pb::ListAllowedOrganizationsRequest>,
+    ) -> Result<Response<pb::ListAllowedOrganizationsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(self.allowed(&called.ctx, request))?;
+        let listed = called.answer(self.app.list_allowed_organizations(&called.ctx, &query).await)?;
+        Ok(Response::new(self.allowed_page(&called.ctx, listed)))
+    }
+
+    async fn list_principals_with_permission(
+        &self,
+        request: Request<pb::ListPrincipalsWithPermissionRequest>,
+    ) -> Result<Response<pb::ListPrincipalsWithPermissionResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(self.holding(&called.ctx, request))?;
+        let listed = called.answer(self.app.list_principals(&called.ctx, &query).await)?;
+        Ok(Response::new(self.holding_page(&called.ctx, listed)))
+    }
+
+    type WatchChangesStream = watch::Steps;
+
+    async fn watch_changes(
+        &self,
+        request: Request<pb::WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        self.follow(request).await.map(Response::new)
     }
 }
 
@@ -179,12 +221,9 @@ fn asked(
     owner: &str,
     resource: Option<pb::Resource>,
 ) -> Asked {
-    if permission.is_empty() {
-        fields.wrong("permission", "is missing");
-    }
     Asked {
         about,
-        permission,
+        permission: lists::named(fields, permission),
         organization: fields.optional_id("organization", organization).map(Into::into),
         owner: fields.optional_id("owner", owner).map(Into::into),
         resource: fields.resource("resource", resource),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
@@ -12,6 +13,26 @@ use crate::app::{CallId, Error, Kind, Reason};
 
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "countersign";
+
+/// Why a call was refused, as its answer says; `None` for one that was answered, or that was wrong in itself.
+pub(super) fn refusal(headers: &HeaderMap) -> Option<Reason> {
+    let status = Status::from_header_map(headers)?;
+    let named = status.get_details_error_info()?.reason;
+    let reason = Reason::ALL.iter().copied().find(|reason| reason.name() == named)?;
+    let refused = match reason.kind() {
+        Kind::PermissionDenied
+        | Kind::NotFound
+        | Kind::FailedPrecondition
+        | Kind::AlreadyExists
+        | Kind::Aborted
+        | Kind::ResourceExhausted => true,
+        Kind::Unauthenticated => reason == Reason::SignInFailed,
+        Kind::InvalidArgument | Kind::Unimplemented | Kind::DeadlineExceeded | Kind::Unavailable | Kind::Internal => {
+            false
+        }
+    };
+    refused.then_some(reason)
+}
 
 /// The status of a failed call.
 #[must_use]

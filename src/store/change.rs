@@ -1,10 +1,11 @@
 //! The change log, read in commit order.
 
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::Store;
 use super::entity::{changes, realms};
 use super::error::{Result, corrupt};
+use super::rows::Rows;
 use crate::domain::change::{Key, Line};
 use crate::domain::ids::{Mark, RealmId, Revision};
 use crate::domain::realm::Position;
@@ -49,6 +50,23 @@ impl Store {
             pruned += done.rows_affected;
         }
         Ok(pruned)
+    }
+}
+
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// The log from a revision on, that one included, over so many revisions, in their order.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn log(&self, from: Revision, revisions: i64) -> Result<Vec<Line>> {
+        let rows = changes::Entity::find()
+            .filter(changes::Column::RealmId.eq(self.realm.0))
+            .filter(changes::Column::Revision.gte(from.0))
+            .filter(changes::Column::Revision.lt(from.0.saturating_add(revisions)))
+            .order_by_asc(changes::Column::Revision)
+            .all(self.conn)
+            .await?;
+        rows.into_iter().map(line).collect()
     }
 }
 

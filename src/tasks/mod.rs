@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
+//! | `housekeeping` | drops what nobody asks for any more: old lines of the change log, old answers |
+//! | `refusals` | writes what was counted of refused public calls into the audit log |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
 //! | `tail` | reads the change log; only where other processes write to the same record |
 //!
@@ -14,6 +16,7 @@
 mod gauges;
 mod housekeeping;
 mod outbox;
+mod refusals;
 mod runner;
 mod tail;
 
@@ -84,6 +87,15 @@ pub const OUTBOX: Task = Task {
     vital: true,
 };
 
+/// Writes down what was refused. A round under way is finished, so that nothing counted is lost by a restart.
+pub const REFUSALS: Task = Task {
+    name: "refusals",
+    period: Duration::from_secs(10),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::FinishRound,
+    vital: false,
+};
+
 /// Keeps up with the change log. Kept snapshots may serve for 500 ms after a reading, hence five tries in that time.
 pub const TAIL: Task = Task {
     name: "tail",
@@ -115,6 +127,7 @@ pub fn spawn_all(app: &Arc<App>, mailer: Mailer, all: &CancellationToken) -> Tas
     let mut tasks = Tasks::default();
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
+    tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
     tasks.spawn(OUTBOX, outbox::Outbox::new(Arc::clone(app), mailer), all);
     if app.store().is_shared() {
         tasks.spawn(TAIL, tail::Tail::new(Arc::clone(app)), all);
@@ -198,6 +211,7 @@ mod tests {
     async fn tasks_stop_in_reverse_order() {
         let (log, mut tasks) = (Arc::new(Mutex::new(vec![])), Tasks::default());
         for name in ["first", "second", "third"] {
+            tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
             tasks.spawn(OUTBOX, Sleeper(name, Arc::clone(&log)), &CancellationToken::new());
         }
         tasks.stop().await;
@@ -217,6 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_was_told_to_stop_has_not_died() {
         let (all, mut tasks) = (CancellationToken::new(), Tasks::default());
+        tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
         tasks.spawn(OUTBOX, Sleeper("outbox", Arc::default()), &all);
         all.cancel();
         let quiet = tokio::time::timeout(Duration::from_millis(50), tasks.died()).await;

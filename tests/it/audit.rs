@@ -71,3 +71,31 @@ async fn new_events(world: &World<'_>, before: usize) -> Vec<Event> {
     events.truncate(events.len() - before);
     events
 }
+
+both_backends!(a_flood_of_anonymous_refusals_is_a_line_a_minute, async |app: &TestApp| {
+    let portal = app.realm("flooded", countersign::grpc::pb::Policy::default()).await;
+    let rows = app.inner().app.store().rows(app.inner().app.store().realm_named("flooded").await.unwrap().unwrap().id);
+    let filter = countersign::store::AuditFilter::default();
+    let before = rows.list_audit(&filter, 1_000).await.unwrap().len();
+    let wrong = "a password that nobody chose";
+    for n in 0..100 {
+        let email = format!("nobody-{n}@nowhere.example");
+        portal.stranger.register(&email, "Nobody", &[]).await.unwrap_err();
+        portal.stranger.verify("nonsense").await.unwrap_err();
+        let request = countersign::grpc::pb::SignInRequest { email, password: wrong.to_owned() };
+        portal.stranger.sessions().sign_in(request).await.unwrap_err();
+    }
+    app.clock().advance(std::time::Duration::from_secs(120));
+    app.inner().app.write_refusals(app.clock().now()).await.unwrap();
+    let events = rows.list_audit(&filter, 1_000).await.unwrap();
+    let lines = &events[..events.len() - before];
+    // Three for each minute that it took.
+    assert!((3..=30).contains(&lines.len()), "{lines:?}");
+    let counted = |rpc: &str, reason: &str| {
+        let of = lines.iter().filter(|event| event.line.action == rpc && event.line.reason.as_deref() == Some(reason));
+        of.map(|event| event.line.details["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!(counted("Register", "CODES_UNKNOWN"), 100);
+    assert_eq!(counted("VerifyEmail", "CODE_INVALID"), 100);
+    assert_eq!(counted("SignIn", "SIGN_IN_FAILED"), 100);
+});

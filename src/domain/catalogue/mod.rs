@@ -21,7 +21,7 @@ use super::account::RealmGates;
 use super::ids::{OrganizationId, RealmId, Revision, RoleId};
 use super::permission::{Pattern, PermissionName, Reaches, Shape, reserved};
 use super::policy::{OrganizationsPerUser, Policy};
-use super::snapshot::Principal;
+use super::snapshot::{Confers, Principal};
 
 pub use self::role::{Assignable, Conditions, DefaultFor, Exclusion, Role};
 
@@ -190,6 +190,21 @@ impl Catalogue {
     #[must_use]
     pub fn would_cycle(&self, id: RoleId, includes: &[RoleId]) -> bool {
         includes.iter().any(|included| *included == id || self.with_included(*included).any(|role| role.id == id))
+    }
+
+    /// The roles that may confer the permission, conditions aside.
+    pub fn roles_covering(&self, permission: PermissionId) -> impl Iterator<Item = RoleId> {
+        let covers = move |role: &&CompiledRole| role.reaches(permission) != Reaches::NONE;
+        self.roles.iter().filter(covers).map(|compiled| compiled.role.id)
+    }
+
+    /// Whether what an entry confers may be the permission, conditions and reach aside.
+    #[must_use]
+    pub fn may_confer(&self, confers: &Confers, permission: PermissionId) -> bool {
+        match confers {
+            Confers::Role(role) => self.compiled(*role).is_some_and(|role| role.reaches(permission) != Reaches::NONE),
+            Confers::Grant { pattern, .. } => self.permission(permission).is_some_and(|row| pattern.covers(&row.name)),
+        }
     }
 
     /// What the realm contributes to the gates.

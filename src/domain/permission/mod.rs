@@ -49,6 +49,13 @@ impl PermissionName {
         &self.0
     }
 
+    /// Every pattern that covers this name: itself, one for each name above it, and the bare star.
+    pub fn covering(&self) -> impl Iterator<Item = Pattern> {
+        let above = self.0.match_indices('.').map(|(at, _)| format!("{}.*", &self.0[..at]));
+        let all = above.chain([self.0.to_string(), "*".to_owned()]).map(|text| Pattern(text.into()));
+        all.filter(|pattern| pattern.covers(self))
+    }
+
     /// Whether only the service itself declares this name.
     #[must_use]
     pub fn is_reserved(&self) -> bool {

@@ -12,7 +12,7 @@ static REALM: HeaderName = HeaderName::from_static("countersign-realm");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The bearer credential; `None` = there is none.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(in crate::grpc) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {

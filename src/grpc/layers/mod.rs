@@ -30,6 +30,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+pub(super) use self::authn::bearer;
 use super::access::{FOREIGN, Method, Methods};
 use super::status;
 use crate::app::{Actor, App, CallId, Ctx, Error, Reason};
@@ -121,10 +122,19 @@ impl Shared {
     {
         let peer = self.peer(&request);
         let entered = self.enter(request.headers(), peer, method, call).await;
-        request.extensions_mut().insert(entered.map_err(|error| status::status(&error, call))?);
+        let ctx = entered.map_err(|error| status::status(&error, call))?;
+        // Whoever is known has a line of their own in the log.
+        let nobody = (ctx.actor == Actor::Anonymous).then(|| ctx.clone());
+        request.extensions_mut().insert(ctx);
         let response = if method.writes { self.detached(inner, request).await } else { caught(inner, request).await };
         let response = response.ok_or_else(|| status::status(&Error::internal("the handler panicked"), call))?;
-        Ok(mend(response))
+        let response = mend(response);
+        if let Some(ctx) = nobody
+            && let Some(reason) = status::refusal(response.headers())
+        {
+            self.app.count_refusal(&ctx, reason);
+        }
+        Ok(response)
     }
 
     /// Who calls, in which realm; refused before the request's body is looked at.

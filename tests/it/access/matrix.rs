@@ -251,6 +251,13 @@ fn told(world: &World<'_>, rpc: &str, result: Result<Vec<u8>, Status>) -> String
             0 => "OK none".to_owned(),
             _ => "OK some".to_owned(),
         },
+        "ListEffectivePermissions" => {
+            let answer = pb::ListEffectivePermissionsResponse::decode(&*answer).unwrap();
+            match answer.permissions.as_slice() {
+                [] => format!("OK none: {}", answer.reason().as_str_name().trim_start_matches("ERROR_REASON_")),
+                some => format!("OK {}", some.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ")),
+            }
+        }
         list if list.starts_with("List") => match world.named_in(&answer) {
             nobody if nobody.is_empty() => "OK names nobody".to_owned(),
             named => format!("OK names [{}]", named.join(", ")),

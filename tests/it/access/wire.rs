@@ -26,7 +26,7 @@ impl Wire {
         Self(Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy())
     }
 
-    /// Calls the RPC of a path. Answers the encoded response.
+    /// Calls the RPC of a path. Answers the encoded response; of a stream, the first.
     pub(crate) async fn call(&self, carried: &Carried, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
         let mut request = Request::new(message);
         for credential in &carried.credentials {
@@ -37,7 +37,8 @@ impl Wire {
         }
         let mut client = Grpc::new(self.0.clone());
         client.ready().await.unwrap();
-        Ok(client.unary(request, path.parse().unwrap(), Encoded).await?.into_inner())
+        let mut answers = client.server_streaming(request, path.parse().unwrap(), Encoded).await?.into_inner();
+        Ok(answers.message().await?.expect("an answer, or why there is none"))
     }
 }
 

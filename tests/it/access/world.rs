@@ -271,6 +271,9 @@ impl<'a> World<'a> {
                 }
             }
         }
+        if names(&self.of_both) {
+            named.push("member of both".to_owned());
+        }
         if names(&self.own.id) {
             named.push("own organization itself".to_owned());
         }

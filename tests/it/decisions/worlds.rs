@@ -301,6 +301,18 @@ fn source() -> impl Strategy<Value = CatalogueSource> {
     )
 }
 
+/// A realm with so many principals, to be put into a record. Nothing of it names a role or an organization that is not
+/// there.
+pub(super) fn populations(
+    principals: u128,
+) -> impl Strategy<Value = (CatalogueSource, Vec<Organization>, Vec<Principal>)> {
+    let organizations: Vec<_> = (1..=3).map(organization).collect();
+    (source(), organizations).prop_flat_map(move |(source, organizations)| {
+        let people: Vec<_> = (0..principals).map(|_| principal(&organizations)).collect();
+        (Just(source), Just(organizations), people)
+    })
+}
+
 /// A realm, a subject and a question, dense enough that about half of the questions are allowed.
 pub(super) fn cases() -> impl Strategy<Value = Case> {
     let organizations: Vec<_> = (1..=3).map(organization).collect();

@@ -15,3 +15,4 @@ mod session_introspection;
 mod session_refresh;
 mod transport;
 mod user;
+mod watch;
