@@ -51,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(postgres_only!("m0005_search")),
             Box::new(both!("m0006_sessions")),
             Box::new(both!("m0012_holders")),
+            Box::new(both!("m0010_mail_lists")),
         ]
     }
 }

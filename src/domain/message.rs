@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CodeId, UserId};
+use super::ids::{CodeId, MessageId, UserId};
+use super::time::Timestamp;
 
 macro_rules! templates {
     ($($(#[$doc:meta])* $name:ident = $text:literal)*) => {
@@ -65,4 +66,31 @@ pub struct Mail {
     pub code: Option<CodeId>,
     /// What the template is filled with; every value is escaped there.
     pub parameters: BTreeMap<String, String>,
+}
+
+/// What became of a mail so far. It has none of its words, and no code.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Message {
+    pub id: MessageId,
+    /// The name of its template, which an older version may have had.
+    pub template: String,
+    pub to: String,
+    pub user: Option<UserId>,
+    pub state: MessageState,
+    pub created_at: Timestamp,
+    pub attempts: i32,
+    pub next_attempt_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+/// Whether a mail has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum MessageState {
+    /// It waits for an attempt.
+    Waiting,
+    /// It was handed over.
+    Delivered,
+    /// Nobody tries again by itself.
+    Dead,
 }

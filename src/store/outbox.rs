@@ -11,10 +11,11 @@ use sea_orm::{
 
 use super::entity::outbox;
 use super::error::{Result, corrupt};
+use super::message::in_state;
 use super::rows::{Rows, document, is_postgres, read};
 use super::{CodeRow, Store};
 use crate::domain::ids::{CodeId, MessageId, RealmId, UserId};
-use crate::domain::message::{Mail, Template};
+use crate::domain::message::{Mail, MessageState, Template};
 use crate::domain::time::Timestamp;
 
 /// A mail that is due.
@@ -127,15 +128,30 @@ impl Store {
         Ok(())
     }
 
+    /// Gives back mails that were claimed and not tried: they are due at that instant.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn release_mails(&self, mails: &[MessageId], due_at: Timestamp) -> Result<()> {
+        if mails.is_empty() {
+            return Ok(());
+        }
+        outbox::Entity::update_many()
+            .col_expr(outbox::Column::NextAttemptAt, Some(due_at.0).into())
+            .filter(outbox::Column::Id.is_in(mails.iter().map(|mail| mail.0)))
+            .filter(outbox::Column::NextAttemptAt.is_not_null())
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
     /// How many mails wait to be delivered, and how many nobody tries any more.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn mails_waiting_and_dead(&self) -> Result<(u64, u64)> {
-        let waiting = outbox::Entity::find().filter(outbox::Column::NextAttemptAt.is_not_null());
-        let dead = outbox::Entity::find()
-            .filter(outbox::Column::NextAttemptAt.is_null())
-            .filter(outbox::Column::DeliveredAt.is_null());
+        let waiting = outbox::Entity::find().filter(in_state(MessageState::Waiting));
+        let dead = outbox::Entity::find().filter(in_state(MessageState::Dead));
         Ok((waiting.count(&self.read).await?, dead.count(&self.read).await?))
     }
 
