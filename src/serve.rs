@@ -5,11 +5,13 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lettre::transport::smtp::authentication::Credentials;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +22,14 @@ use tonic_health::server::HealthReporter;
 use crate::app::clock::Clock;
 use crate::app::{App, Parts, Rates};
 use crate::cache::Options;
-use crate::config::{Config, DatabaseUrl, MailTransport};
+use crate::config::{Config, DatabaseUrl, MailTransport, SmtpSecurity};
 use crate::crypto::Secret;
 use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
 use crate::crypto::root_key::{RootKey, RootKeys};
 use crate::grpc::access::Methods;
 use crate::grpc::{Api, Door, server};
-use crate::mail::{Mailer, Transport};
+use crate::mail::{Mailer, Security, Smtp, SmtpError, SmtpOptions, Transport};
 use crate::store::{Location, Schema, Store};
 use crate::tasks::{self, Tasks};
 
@@ -53,6 +55,8 @@ pub enum StartError {
     SchemaBehind(usize),
     #[error("the schema is {0} changes ahead of this version, which accepts one")]
     SchemaAhead(usize),
+    #[error("the mail server can't be used as it is configured")]
+    Mail(#[source] SmtpError),
     #[error("the contract can't be served")]
     Contract(#[source] crate::grpc::access::ContractError),
     #[error("the service can't begin")]
@@ -82,6 +86,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], before anything was changed that a next start would stumble over.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
+    let mailer = mailer(config)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
     let (store, lock) = open(config).await?;
@@ -99,6 +104,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
 
     let tasks = tasks::spawn_all(&app, mailer(config)?, &CancellationToken::new());
+    let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    mailer.transport.prepare().map_err(unusable(&config.mail_dir))?;
+    let tasks = tasks::spawn_all(&app, mailer, &CancellationToken::new());
     let until = stop_accepting.clone().cancelled_owned();
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener), until));
     health.set_service_status("live", ServingStatus::Serving).await;
@@ -219,13 +227,50 @@ fn root_keys(config: &Config) -> Result<RootKeys, RootKeyError> {
     Ok(RootKeys::new(&current, previous.as_ref()))
 }
 
+/// Who writes the mails, and how they leave. Reads files, and makes nothing.
 fn mailer(config: &Config) -> Result<Mailer, StartError> {
     let transport = match config.mail_transport {
         MailTransport::File => Transport::File(config.mail_dir.clone()),
+        MailTransport::Smtp => Transport::Smtp(Box::new(smtp(config)?)),
         MailTransport::None => Transport::None,
     };
-    transport.prepare().map_err(|error| StartError::File(config.mail_dir.display().to_string(), error))?;
     Ok(Mailer { from: config.mail_from.clone(), transport })
+}
+
+fn smtp(config: &Config) -> Result<Smtp, StartError> {
+    let password = match (&config.smtp_password, &config.smtp_password_file) {
+        (Some(password), _) => Some(password.expose().to_owned()),
+        (None, Some(file)) => Some(password_in(file)?),
+        (None, None) => None,
+    };
+    let security = config.smtp_security;
+    let options = SmtpOptions {
+        host: config.smtp_host.as_ref().map(|host| host.0.clone()).unwrap_or_default(),
+        port: config.smtp_port.map_or(security.port(), NonZeroU16::get),
+        security: match security {
+            SmtpSecurity::StartTls => Security::StartTls,
+            SmtpSecurity::Tls => Security::Tls,
+            SmtpSecurity::None => Security::None,
+        },
+        login: config.smtp_username.clone().zip(password).map(Credentials::from),
+        ca: config.smtp_ca_file.as_deref().map(|file| std::fs::read(file).map_err(unusable(file))).transpose()?,
+        hello: config.mail_from.email.domain().to_owned(),
+        timeout: config.smtp_timeout,
+    };
+    Smtp::new(options).map_err(StartError::Mail)
+}
+
+/// The first line of a file, which must not be empty.
+fn password_in(file: &Path) -> Result<String, StartError> {
+    let text = std::fs::read_to_string(file).map_err(unusable(file))?;
+    match text.lines().next() {
+        Some(password) if !password.is_empty() => Ok(password.to_owned()),
+        _ => Err(unusable(file)(std::io::Error::other("there is no password in it"))),
+    }
+}
+
+fn unusable(file: &Path) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::File(file.display().to_string(), error)
 }
 
 /// Says of every name but `live` whether it serves. `""` is what tonic-health would otherwise call serving from the

@@ -5,6 +5,7 @@
 //! `--mail-dir` on the command line. This module alone reads the environment. It binds, opens and creates nothing:
 //! what is wrong with the settings is said before anything happens. Only `serve` and `main` use it.
 
+mod smtp;
 mod source;
 mod value;
 
@@ -13,7 +14,7 @@ mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use lettre::message::Mailbox;
 pub use source::{Flags, Source};
 use source::{Given, gather};
 use value::Value;
-pub use value::{DatabaseUrl, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret};
+pub use value::{DatabaseUrl, Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity};
 
 /// What a flag, the help and the loader need to know of a setting.
 struct Setting {
@@ -95,12 +96,30 @@ settings! {
     previous_root_key: Option<Secret> = "",
     /// File of the root key before this one, while rotating; empty = none.
     previous_root_key_file: Option<PathBuf> = "",
-    /// How mail leaves: `file` or `none`.
+    /// How mail leaves: `file`, `smtp` or `none`.
     mail_transport: MailTransport = "file",
     /// Directory of the mails of the `file` transport.
     mail_dir: PathBuf = "{data_dir}/mail",
     /// Sender of every mail.
     mail_from: Mailbox = "Countersign <countersign@localhost>",
+    /// Mail server of the `smtp` transport: a name or an address.
+    smtp_host: Option<Host> = "",
+    /// Port of the mail server; empty = 587 with `starttls`, 465 with `tls`, 25 with `none`.
+    smtp_port: Option<NonZeroU16> = "",
+    /// How the connection is protected: `starttls` (required), `tls` (from the first byte), or `none`.
+    smtp_security: SmtpSecurity = "starttls",
+    /// Allows `smtp_security = none` to leave loopback, where a mesh encrypts; never with a password.
+    smtp_allow_plaintext: bool = "false",
+    /// Name to sign in to the mail server with; empty = not at all.
+    smtp_username: Option<String> = "",
+    /// Password of that name. Excludes `smtp_password_file`.
+    smtp_password: Option<Secret> = "",
+    /// File of that password; empty = none.
+    smtp_password_file: Option<PathBuf> = "",
+    /// File of further certificates (PEM) that the mail server's may be signed by, besides Mozilla's list.
+    smtp_ca_file: Option<PathBuf> = "",
+    /// How long one mail may take, connecting included: 1s to 25s.
+    smtp_timeout: Duration = "15s",
     /// `json`, `pretty`, or `auto` = pretty on a terminal.
     log_format: LogFormat = "auto",
     /// What is logged, as `tracing` directives.
@@ -185,6 +204,7 @@ impl Config {
         if config.listen.port() != 0 && config.metrics_listen == Some(config.listen) {
             return Err(config.contradiction("listen", "metrics_listen", "both name one address"));
         }
+        config.check_smtp()?;
         Ok(config)
     }
 

@@ -7,7 +7,7 @@ use super::source::{Flags, gather};
 use super::{Config, ConfigError, DatabaseUrl, SETTINGS};
 
 /// Settings from a file's text, variables and arguments.
-fn load(file: &str, environment: &[(&str, &str)], args: &[&str]) -> Result<Config, ConfigError> {
+pub(super) fn load(file: &str, environment: &[(&str, &str)], args: &[&str]) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     if !file.is_empty() {
         std::fs::write(dir.path().join("countersign.toml"), file).unwrap();
@@ -21,7 +21,7 @@ fn flags(args: &[&str]) -> Result<Flags, clap::Error> {
     Flags::from_arg_matches(&command.try_get_matches_from(args)?)
 }
 
-fn refusal(file: &str, environment: &[(&str, &str)], args: &[&str]) -> String {
+pub(super) fn refusal(file: &str, environment: &[(&str, &str)], args: &[&str]) -> String {
     load(file, environment, args).unwrap_err().to_string()
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -47,6 +47,7 @@ macro_rules! plain {
 
 plain! {
     SocketAddr: "an address and port such as 127.0.0.1:50051",
+    NonZeroU16: "a whole number from 1 to 65535",
     NonZeroU32: "a whole number from 1 to 4294967295",
     NonZeroUsize: "a whole number of at least 1",
     usize: "a whole number of at least 0",
@@ -62,6 +63,16 @@ impl Value for bool {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.chars().any(char::is_control) { Err(expected("one line of text", text)) } else { Ok(text.to_owned()) }
+    }
+
+    fn show(&self) -> String {
+        self.clone()
     }
 }
 
@@ -196,8 +207,64 @@ impl Value for DatabaseUrl {
 pub enum MailTransport {
     /// One file per mail, and a line in the log.
     File,
+    /// A mail server.
+    Smtp,
     /// Mail is not sent.
     None,
+}
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SmtpSecurity {
+    /// TLS after the greeting, required.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    /// Not at all.
+    None,
+}
+
+impl SmtpSecurity {
+    /// The port that servers offer it on: submission (RFC 6409), submissions (RFC 8314), or the relay's own.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::StartTls => 587,
+            Self::Tls => 465,
+            Self::None => 25,
+        }
+    }
+}
+
+/// The name or address of another machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host(pub String);
+
+impl Host {
+    /// Whether what is sent there stays on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let Self(host) = self;
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl Value for Host {
+    fn read(text: &str) -> Result<Self, String> {
+        let label = |label: &str| {
+            (1..=63).contains(&label.len()) && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+        };
+        let is_name = text.len() <= 253 && text.split('.').all(label);
+        if is_name || text.parse::<IpAddr>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(expected("a name or an address without a port, such as mail.example.org", text))
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
 }
 
 /// The form of the log.
@@ -237,7 +304,8 @@ macro_rules! words {
 }
 
 words! {
-    MailTransport { File = "file", None = "none" } "file or none"
+    MailTransport { File = "file", Smtp = "smtp", None = "none" } "file, smtp or none"
+    SmtpSecurity { StartTls = "starttls", Tls = "tls", None = "none" } "starttls, tls or none"
     LogFormat { Auto = "auto", Json = "json", Pretty = "pretty" } "json, pretty or auto"
 }
 

@@ -1,11 +1,12 @@
 //! Mails: from a row of the outbox to a message, and out.
 //!
 //! `templates` has the words, shipped and a realm's own; `html` and `text` keep values from becoming anything
-//! else; `transport` carries. Nothing here knows the record, a key or a clock: the relay (`tasks`) brings the realm,
+//! else; `transport` carries, by `smtp` if it is told to. Nothing here knows the record, a key or a clock: the relay (`tasks`) brings the realm,
 //! the code and the instant, and decides when to try again. The same draft always makes the same bytes, so that a
 //! mail that is delivered twice can be told to be one.
 
 mod html;
+mod smtp;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use lettre::address::AddressError;
 use lettre::message::header::{ContentTransferEncoding, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 
+pub use smtp::{Security, Smtp, SmtpError, SmtpOptions};
 pub use templates::{Fault, Part, check};
 pub use transport::{DeliveryError, Transport};
 
@@ -53,6 +55,8 @@ pub struct Draft<'a> {
 /// Why a draft makes no message. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
+    #[error("its realm is gone")]
+    NoRealm,
     #[error("the code of its link is gone")]
     NoCode,
     #[error("its recipient's address can't be mailed to")]
@@ -70,9 +74,23 @@ pub enum SendError {
     /// It never will.
     #[error(transparent)]
     Unsendable(#[from] RenderError),
-    /// It may, later.
+    /// The transport did not take it.
     #[error(transparent)]
     Undelivered(#[from] DeliveryError),
+}
+
+impl SendError {
+    /// Whether trying again can't help.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Unsendable(_) | Self::Undelivered(DeliveryError::Refused(_)))
+    }
+
+    /// Whether no other mail would have left either.
+    #[must_use]
+    pub fn is_of_the_server(&self) -> bool {
+        matches!(self, Self::Undelivered(DeliveryError::Server(_)))
+    }
 }
 
 /// Who the service is when it writes, and how its mails leave.
@@ -86,7 +104,7 @@ impl Mailer {
     /// Makes a message and hands it to the transport. `code` is the code of the mail's link.
     ///
     /// # Errors
-    /// [`SendError::Unsendable`] if trying again can't help, [`SendError::Undelivered`] if it can.
+    /// [`SendError`]; [`SendError::is_final`] says whether trying again can help.
     pub async fn send(
         &self,
         id: MessageId,
@@ -97,6 +115,11 @@ impl Mailer {
     ) -> Result<(), SendError> {
         let message = render(&Draft { id, mail, created_at, realm, code, from: &self.from })?;
         Ok(self.transport.deliver(id, mail.template, &message).await?)
+    }
+
+    /// Says that no mail follows for now.
+    pub async fn rest(&self) {
+        self.transport.rest().await;
     }
 }
 

@@ -8,23 +8,35 @@ use std::path::{Path, PathBuf};
 use lettre::Message;
 use uuid::Uuid;
 
+use super::smtp::Smtp;
 use crate::domain::ids::MessageId;
 use crate::domain::message::Template;
 
 /// A carrier of mails.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Transport {
     /// One file per mail in this directory, `{message id}.eml`, readable by its owner alone: it may hold a link.
     File(PathBuf),
+    /// A mail server.
+    Smtp(Box<Smtp>),
     /// Mails are dropped, and count as delivered.
     None,
 }
 
-/// A mail that could not be handed over; later it may be. The text has neither an address nor a path in it.
+/// A mail that could not be handed over. The text has neither an address nor a path in it.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     #[error("the mail's file could not be written: {0}")]
     File(io::ErrorKind),
+    /// Whatever the mail: no other one would have left either.
+    #[error("the mail server can't be used: {0}")]
+    Server(String),
+    /// This mail, for now.
+    #[error("the mail server did not take the mail: {0}")]
+    Deferred(String),
+    /// This mail, for good.
+    #[error("the mail server refused the mail for good: {0}")]
+    Refused(String),
 }
 
 impl Transport {
@@ -35,14 +47,15 @@ impl Transport {
     pub fn prepare(&self) -> io::Result<()> {
         match self {
             Self::File(dir) => DirBuilder::new().recursive(true).mode(0o700).create(dir),
-            Self::None => Ok(()),
+            Self::Smtp(_) | Self::None => Ok(()),
         }
     }
 
-    /// Delivers a message. Delivering it again is harmless: it takes the place of the first one.
+    /// Delivers a message. Delivering it again is harmless: a file takes the place of the first one, and whoever gets
+    /// two mails can tell that they are one.
     ///
     /// # Errors
-    /// [`DeliveryError`], after which nothing of the message is visible that was not before.
+    /// [`DeliveryError`], after which no file is visible that was not before.
     pub async fn deliver(&self, id: MessageId, template: Template, message: &Message) -> Result<(), DeliveryError> {
         match self {
             Self::File(dir) => {
@@ -51,9 +64,21 @@ impl Transport {
                 written.map_err(io::Error::other).flatten().map_err(|error| DeliveryError::File(error.kind()))?;
                 tracing::info!(mail = %id, template = template.name(), "a mail was written to its file");
             }
+            Self::Smtp(server) => {
+                server.deliver(message).await?;
+                tracing::info!(mail = %id, template = template.name(), "a mail was handed to its server");
+            }
             Self::None => tracing::debug!(mail = %id, template = template.name(), "a mail was dropped"),
         }
         Ok(())
+    }
+
+    /// Lets go of what was kept for a next mail.
+    pub(super) async fn rest(&self) {
+        match self {
+            Self::Smtp(server) => server.hang_up().await,
+            Self::File(_) | Self::None => {}
+        }
     }
 }
 

@@ -10,18 +10,21 @@ use super::runner::{Fault, Next, Round};
 use crate::app::App;
 use crate::domain::ids::MessageId;
 use crate::domain::time::Timestamp;
-use crate::mail::{Mailer, SendError};
+use crate::mail::{Mailer, RenderError, SendError};
 use crate::store::{Due, Letter, Result};
 use crate::telemetry::metrics::Mail;
 
 /// Mails claimed at once.
 const BATCH: usize = 50;
-/// How long a claim holds. Twice what a batch may take, so that a slow one is not delivered by two.
+/// How long a claim holds. Twice what a batch may take before its last mail begins, which may take `smtp_timeout` (at
+/// most 25 s), so that a slow one is not delivered by two.
 const LEASE: Duration = Duration::from_secs(60);
 /// After so many attempts nobody tries again by itself. With the pauses below that is after some three hours.
 const ATTEMPTS_MAX: u32 = 10;
 /// The shortest pause after the first failed attempt; each further one is three times as long.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
+/// How long the mails behind one rest that could not leave because of the server.
+const SERVER_PAUSE: Duration = PAUSE_MIN;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -38,14 +41,40 @@ impl Outbox {
     }
 
     /// Tries one mail. What became of it is an answer; an error is the record's.
-    async fn attempt(&self, due: &Due) -> Result<Letter> {
+    async fn attempt(&self, due: &Due) -> Result<std::result::Result<(), SendError>> {
         let Some(realm) = self.app.store().realm(due.realm).await? else {
-            return Ok(Letter::Dead("its realm is gone".to_owned()));
+            return Ok(Err(RenderError::NoRealm.into()));
         };
         let code = self.app.code_of(due).await?;
         let code = code.as_ref().map(|code| code.expose().as_str());
-        let sent = self.mailer.send(due.id, &due.mail, due.created_at, &realm, code).await;
-        Ok(sent.map_or_else(|error| undelivered(due, &error, self.app.clock().now()), |()| Letter::Delivered))
+        Ok(self.mailer.send(due.id, &due.mail, due.created_at, &realm, code).await)
+    }
+
+    /// Tries claimed mails one after the other, and gives back those that nobody came to try.
+    async fn deliver(&self, batch: &[Due], claimed_at: Timestamp) -> Result<Next> {
+        for (at, due) in batch.iter().enumerate() {
+            let now = self.app.clock().now();
+            if now.since(claimed_at) > LEASE / 2 {
+                self.app.store().release_mails(&ids(&batch[at..]), now).await?;
+                return Ok(Next::AtOnce);
+            }
+            let sent = self.attempt(due).await?;
+            let now = self.app.clock().now();
+            let server_fails = sent.as_ref().is_err_and(SendError::is_of_the_server);
+            let letter = sent.map_or_else(|error| undelivered(due, &error, now), |()| Letter::Delivered);
+            match letter {
+                Letter::Delivered => self.metrics.delivered.increment(1),
+                Letter::Retry(..) | Letter::Dead(_) => self.metrics.failed.increment(1),
+            }
+            note(due, &letter);
+            self.app.store().settle_mail(due.id, letter, now).await?;
+            if server_fails {
+                // They would fail the same way: an attempt of each would be lost, and the time of one after the other.
+                self.app.store().release_mails(&ids(&batch[at + 1..]), now.after(SERVER_PAUSE)).await?;
+                return Ok(Next::AfterPeriod);
+            }
+        }
+        Ok(if batch.len() == BATCH { Next::AtOnce } else { Next::AfterPeriod })
     }
 }
 
@@ -53,19 +82,9 @@ impl Round for Outbox {
     async fn round(&self) -> std::result::Result<Next, Fault> {
         let claimed_at = self.app.clock().now();
         let batch = self.app.store().claim_mails(claimed_at, LEASE, BATCH as u64).await?;
-        for due in &batch {
-            if self.app.clock().now().since(claimed_at) > LEASE / 2 {
-                break;
-            }
-            let letter = self.attempt(due).await?;
-            match letter {
-                Letter::Delivered => self.metrics.delivered.increment(1),
-                Letter::Retry(..) | Letter::Dead(_) => self.metrics.failed.increment(1),
-            }
-            note(due, &letter);
-            self.app.store().settle_mail(due.id, letter, self.app.clock().now()).await?;
-        }
-        Ok(if batch.len() == BATCH { Next::AtOnce } else { Next::AfterPeriod })
+        let next = self.deliver(&batch, claimed_at).await;
+        self.mailer.rest().await;
+        Ok(next?)
     }
 
     async fn woken(&self) {
@@ -76,12 +95,15 @@ impl Round for Outbox {
 /// What becomes of a mail that was not delivered: another attempt, unless that can't help or there were enough.
 fn undelivered(due: &Due, error: &SendError, now: Timestamp) -> Letter {
     let attempt = u32::try_from(due.attempts).unwrap_or(0).saturating_add(1);
-    match error {
-        SendError::Undelivered(_) if attempt < ATTEMPTS_MAX => {
-            Letter::Retry(now.after(pause(due.id, attempt)), error.to_string())
-        }
-        SendError::Undelivered(_) | SendError::Unsendable(_) => Letter::Dead(error.to_string()),
+    if error.is_final() || attempt >= ATTEMPTS_MAX {
+        Letter::Dead(error.to_string())
+    } else {
+        Letter::Retry(now.after(pause(due.id, attempt)), error.to_string())
     }
+}
+
+fn ids(mails: &[Due]) -> Vec<MessageId> {
+    mails.iter().map(|due| due.id).collect()
 }
 
 fn note(due: &Due, letter: &Letter) {
@@ -111,7 +133,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::RealmId;
     use crate::domain::message::Template;
-    use crate::mail::{DeliveryError, RenderError};
+    use crate::mail::DeliveryError;
 
     fn due(attempts: i32) -> Due {
         let mail = crate::domain::message::Mail {
@@ -146,5 +168,8 @@ mod tests {
     fn what_can_never_be_sent_is_not_tried_again() {
         let letter = undelivered(&due(0), &RenderError::NoCode.into(), Timestamp(7));
         assert_eq!(letter, Letter::Dead("the code of its link is gone".to_owned()));
+        let refused = SendError::from(DeliveryError::Refused("550 5.1.1".to_owned()));
+        let text = "the mail server refused the mail for good: 550 5.1.1".to_owned();
+        assert_eq!(undelivered(&due(0), &refused, Timestamp(7)), Letter::Dead(text));
     }
 }

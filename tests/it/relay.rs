@@ -25,6 +25,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod smtp;
+
 const REALM: RealmId = RealmId(Uuid::from_u128(1));
 const USER: UserId = UserId(Uuid::from_u128(2));
 
@@ -62,6 +64,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(Policy::default()).await
+    }
+
+    async fn with(policy: Policy) -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(Location::Sqlite(&home.path().join("record.db")), 2).await.unwrap();
         store.migrate().await.unwrap();
@@ -71,7 +77,7 @@ impl World {
             title: "Acme".into(),
             platform: true,
             suspended: false,
-            policy: Policy::default(),
+            policy,
             position: Default::default(),
             catalogue_revision: Default::default(),
             version: 1,
@@ -91,7 +97,10 @@ impl World {
     }
 
     fn relay(&self) -> Tasks {
-        let transport = Transport::File(self.dir());
+        self.relay_by(Transport::File(self.dir()))
+    }
+
+    fn relay_by(&self, transport: Transport) -> Tasks {
         transport.prepare().unwrap();
         let mailer = Mailer { from: "portal@example.org".parse().unwrap(), transport };
         spawn_all(&self.app, mailer, &CancellationToken::new())
@@ -99,9 +108,15 @@ impl World {
 
     /// Puts a mail, with its code if it has one, into the outbox.
     async fn enqueue(&self, template: Template, code: Option<CodeId>) -> MessageId {
+        self.enqueue_to("Ann@Example.com", template, code, "value").await
+    }
+
+    /// As [`World::enqueue`], to an address, with one value for every parameter.
+    async fn enqueue_to(&self, to: &str, template: Template, code: Option<CodeId>, value: &str) -> MessageId {
         let (id, now) = (MessageId(self.app.clock().new_id()), self.app.clock().now());
-        let to = "Ann@Example.com".to_owned();
-        let parameters = ["name", "email", "reason"].map(|name| (name.to_owned(), "value".to_owned())).into();
+        let to = to.to_owned();
+        let names = ["name", "email", "reason", "role", "organization", "newcomer_name", "newcomer_email"];
+        let parameters = names.map(|name| (name.to_owned(), value.to_owned())).into();
         let tx = self.app.store().begin(REALM, Lock::Nothing).await.unwrap();
         if let Some(id) = code {
             let (purpose, address) = ("verify_email".to_owned(), "ann@example.com".to_owned());
