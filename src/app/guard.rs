@@ -38,6 +38,7 @@ pub(crate) mod permissions {
     pub(crate) const DEFINE: &str = "countersign.roles.define";
     pub(crate) const MANAGE_SERVICE_ACCOUNTS: &str = "countersign.service_accounts.manage";
     pub(crate) const CONFIGURE: &str = "countersign.realm.configure";
+    pub(crate) const MANAGE_MAIL: &str = "countersign.mail.manage";
     pub(crate) const READ_AUDIT: &str = "countersign.audit.read";
     pub(crate) const CHECK: &str = "countersign.access.check";
     pub(crate) const EXPLAIN: &str = "countersign.access.explain";
@@ -189,6 +190,15 @@ where
             self.require(permission, Some(organization), Some(target.id)).await?;
         }
         Ok(())
+    }
+
+    /// As [`Guard::require_over_account`], as an answer.
+    pub(crate) async fn allows_over_account(&mut self, permission: &str, target: &Principal) -> Result<bool> {
+        match self.require_over_account(permission, target).await {
+            Ok(()) => Ok(true),
+            Err(refused) if refused.is_about_access() => Ok(false),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Whether somebody is in the actor's team.

@@ -94,6 +94,7 @@ reasons! {
     NamespaceReserved "NAMESPACE_RESERVED" InvalidArgument
     LimitReached "LIMIT_REACHED" FailedPrecondition
     ChangesMissed "CHANGES_MISSED" FailedPrecondition
+    AlreadyDelivered "ALREADY_DELIVERED" FailedPrecondition
 
     RegistrationClosed "REGISTRATION_CLOSED" FailedPrecondition
     CodesUnknown "CODES_UNKNOWN" FailedPrecondition

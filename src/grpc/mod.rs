@@ -13,6 +13,7 @@ mod direct;
 mod entry;
 mod layers;
 mod mask;
+mod notification;
 mod organization;
 pub mod pb;
 mod policy;

@@ -20,6 +20,7 @@ use super::layers::Door;
 use super::pb::approval_service_server::ApprovalServiceServer;
 use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::authorization_service_server::AuthorizationServiceServer;
+use super::pb::notification_service_server::NotificationServiceServer;
 use super::pb::organization_service_server::OrganizationServiceServer;
 use super::pb::realm_service_server::RealmServiceServer;
 use super::pb::registration_service_server::RegistrationServiceServer;
@@ -69,6 +70,7 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
         .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(bounded!(ApprovalServiceServer))
         .add_service(bounded!(AuditServiceServer))
+        .add_service(bounded!(NotificationServiceServer))
         .add_service(bounded!(OrganizationServiceServer))
         .add_service(bounded!(RealmServiceServer))
         .add_service(bounded!(RegistrationServiceServer))

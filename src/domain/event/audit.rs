@@ -101,6 +101,10 @@ impl Event {
             Self::ApiKeyRevoked { key, account, organization, .. } => {
                 facts("api_key.revoked", *organization, account.0, json!({ "api_key": key }))
             }
+            Self::MessageRetried { message, template, user, organization } => {
+                let details = json!({ "template": template, "user": user });
+                facts("message.retried", *organization, message.0, details)
+            }
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
             Self::SessionRefreshed { user, session, generation } => {
                 facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))

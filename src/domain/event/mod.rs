@@ -12,7 +12,8 @@ pub use audit::AuditFacts;
 
 use super::account::{HoldCause, VerifiedHow};
 use super::ids::{
-    ApiKeyId, CodeId, EntryId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId, UserId,
+    ApiKeyId, CodeId, EntryId, MessageId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId,
+    UserId,
 };
 
 /// A user as mails and the audit log name them.
@@ -161,6 +162,13 @@ pub enum Event {
         account: ServiceAccountId,
         organization: Option<OrganizationId>,
         hash: [u8; 32],
+    },
+    /// A dead letter was put back.
+    MessageRetried {
+        message: MessageId,
+        template: String,
+        user: Option<UserId>,
+        organization: Option<OrganizationId>,
     },
     SignedIn {
         user: UserId,

@@ -44,6 +44,7 @@ impl Event {
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
             | Self::IdentifiersSet { .. }
+            | Self::MessageRetried { .. }
             | Self::SignedIn { .. }
             | Self::SessionRefreshed { .. } => vec![],
         }

@@ -29,7 +29,7 @@ const MANAGER: &str = "manager";
 const CHECKER: &str = "service";
 
 /// What the administrator of an organization may do there; nothing of it escalates.
-const ADMINISTERS: [&str; 10] = [
+const ADMINISTERS: [&str; 11] = [
     "countersign.users.*",
     "countersign.organizations.*",
     "countersign.roles.define",
@@ -37,19 +37,21 @@ const ADMINISTERS: [&str; 10] = [
     "countersign.roles.grant",
     "countersign.access.*",
     "countersign.audit.read",
+    "countersign.mail.manage",
     "countersign.service_accounts.manage",
     "countersign.realm.configure",
     "shop.*",
 ];
 
 /// What a manager may do about the own team.
-const MANAGES: [&str; 7] = [
+const MANAGES: [&str; 8] = [
     "countersign.users.approve",
     "countersign.users.suspend",
     "countersign.users.set_manager",
     "countersign.roles.assign",
     "countersign.roles.grant",
     "countersign.audit.read",
+    "countersign.mail.manage",
     "shop.*",
 ];
 

@@ -78,6 +78,8 @@ pub(super) enum Kind {
     /// A member with the role [`READER`].
     Holder,
     Suspended,
+    /// A member to whom a mail could not be delivered.
+    Undelivered,
     ServiceAccount,
     /// A service account with a key.
     KeyHolder,
@@ -336,6 +338,9 @@ impl<'a> World<'a> {
         }
         match kind {
             Kind::Unproven => made.extra = self.app.code_for(&made.handle).await,
+            Kind::Undelivered => {
+                made.extra = self.app.dead_letter(&portal.name, &made.handle, Some(&made.id)).await;
+            }
             Kind::Suspended => drop(operator.suspend(&made.id, "on leave").await.unwrap()),
             Kind::Holder => {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));

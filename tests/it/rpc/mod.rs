@@ -2,6 +2,7 @@
 
 mod approval;
 mod authorization;
+mod notification;
 mod organization;
 mod process;
 mod realm;

@@ -51,6 +51,7 @@ clients! {
     approvals: approval_service_client::ApprovalServiceClient,
     audit: audit_service_client::AuditServiceClient,
     authorization: authorization_service_client::AuthorizationServiceClient,
+    notifications: notification_service_client::NotificationServiceClient,
     organizations: organization_service_client::OrganizationServiceClient,
     realms: realm_service_client::RealmServiceClient,
     registrations: registration_service_client::RegistrationServiceClient,

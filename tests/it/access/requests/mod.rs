@@ -6,6 +6,7 @@
 mod approval;
 mod audit;
 mod authorization;
+mod notification;
 mod organization;
 mod realm;
 mod registration;
@@ -46,6 +47,7 @@ pub(crate) async fn request(world: &World<'_>, method: &Method, form: &str, aim:
         "ApprovalService" => approval::request(&asked, rpc, form).await,
         "AuditService" => audit::request(&asked, rpc).await,
         "AuthorizationService" => authorization::request(&asked, rpc, form).await,
+        "NotificationService" => notification::request(&asked, rpc).await,
         "OrganizationService" => organization::request(&asked, rpc).await,
         "RealmService" => realm::request(&asked, rpc, form).await,
         "RegistrationService" => registration::request(&asked, rpc).await,

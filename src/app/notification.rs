@@ -1,0 +1,208 @@
+//! The mails that were written: which have left, and putting back those that nobody tries any more.
+//!
+//! A mail is reached like the account that it is about, for nothing in it says which organization it concerns; its
+//! address is told to who may read that account. Words, codes and links never come up here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::{Guard, permissions};
+use super::paging::{Page, Paging};
+use super::read::again;
+use super::user::find_user;
+use super::users::narrow_to_reach;
+use super::write::{Change, Done};
+use super::{App, Ctx, Name, Reason};
+use crate::cache::Freshness;
+use crate::domain::event::Event;
+use crate::domain::handle::Handle;
+use crate::domain::ids::{MessageId, PrincipalId, UserId};
+use crate::domain::message::{Message, MessageState, Template};
+use crate::store::{Connection, MessageFilter, ReadRows, Rows, UserFilter};
+
+/// Which mails to list. Empty fields do not narrow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListMessages {
+    pub state: Option<MessageState>,
+    pub recipient: Option<Handle>,
+    pub template: Option<Template>,
+    pub page: Paging,
+}
+
+/// A mail as a caller may see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its address is empty, and its user absent, for who may not read the user.
+    pub message: Message,
+    pub user: Option<Name>,
+}
+
+/// How far a caller reaches a mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reached {
+    NotAtAll,
+    /// All but whose it is.
+    WithoutAddress,
+    Whole,
+}
+
+impl App {
+    /// A page of the mails that the caller reaches, newest first.
+    ///
+    /// # Errors
+    /// PAGE_TOKEN_INVALID.
+    pub async fn list_messages(&self, ctx: &Ctx, cmd: &ListMessages) -> Result<Page<MessageView>> {
+        again(|| self.list_messages_once(ctx, cmd)).await
+    }
+
+    async fn list_messages_once(&self, ctx: &Ctx, cmd: &ListMessages) -> Result<Page<MessageView>> {
+        let view = self.view(ctx, Freshness::Latest).await?;
+        let mut guard = self.guard(ctx, &view).await?;
+        let rows = self.store.rows(ctx.realm);
+        let mut reach = UserFilter::default();
+        narrow_to_reach(rows, &mut guard, &[permissions::MANAGE_MAIL], &mut reach).await?;
+        let mut filter = MessageFilter {
+            state: cmd.state,
+            template: cmd.template,
+            user: None,
+            address: None,
+            within: reach.within,
+            people: reach.people,
+            before: self.cursor(ctx, &cmd.page)?,
+        };
+        match &cmd.recipient {
+            Some(Handle::Id(id)) => filter.user = Some(UserId(*id)),
+            Some(natural @ Handle::Natural(address)) => {
+                filter.user = find_user(rows, natural).await?.map(|user| user.id);
+                filter.address = Some(address.clone());
+            }
+            None => {}
+        }
+        self.page_of_messages(ctx, rows, &mut guard, filter, &cmd.page).await
+    }
+
+    /// Reads on until the page is full: what the filter finds beyond the caller's reach is passed over.
+    async fn page_of_messages<F: Facts>(
+        &self,
+        ctx: &Ctx,
+        rows: ReadRows<'_>,
+        guard: &mut Guard<'_, F>,
+        mut filter: MessageFilter,
+        page: &Paging,
+    ) -> Result<Page<MessageView>>
+    where
+        Error: From<F::Fault>,
+    {
+        // What one may not see of a mail, one can't find it by either.
+        let by_address = filter.user.is_some() || filter.address.is_some();
+        let mut items = vec![];
+        loop {
+            let found = rows.list_messages(&filter, page.size + 1).await?;
+            let more = found.len() as u64 > page.size;
+            for message in found.into_iter().take(usize::try_from(page.size).unwrap_or(usize::MAX)) {
+                let id = message.id;
+                filter.before = Some(id);
+                match reached(guard, message.user).await? {
+                    Reached::NotAtAll => {}
+                    Reached::WithoutAddress if by_address => {}
+                    reached => items.push((message, reached)),
+                }
+                if items.len() as u64 == page.size {
+                    let next = if more { self.next_token(ctx, page, &id)? } else { String::new() };
+                    return Ok(Page { items: views(rows, items).await?, next });
+                }
+            }
+            if !more {
+                return Ok(Page { items: views(rows, items).await?, next: String::new() });
+            }
+        }
+    }
+
+    /// Puts a dead letter back, due at once.
+    ///
+    /// # Errors
+    /// NOT_FOUND, ALREADY_DELIVERED.
+    pub async fn retry_message(&self, ctx: &Ctx, id: MessageId) -> Result<Done<MessageView>> {
+        let done = self
+            .write(ctx, async |change: &mut Change<'_>| {
+                let not_found = || Error::not_found("message");
+                let mut message = change.rows().message(id).await?.ok_or_else(not_found)?;
+                let reached = reached(&mut change.guard().await?, message.user).await?;
+                if reached == Reached::NotAtAll {
+                    return Err(not_found());
+                }
+                match message.state {
+                    MessageState::Waiting => {}
+                    MessageState::Delivered => {
+                        return Err(Error::refused(Reason::AlreadyDelivered, "the mail has left"));
+                    }
+                    MessageState::Dead => message = change.put_back(message).await?,
+                }
+                let view = views(change.rows(), vec![(message, reached)]).await?.pop();
+                view.ok_or_else(not_found)
+            })
+            .await?;
+        self.mail_waits.notify_one();
+        Ok(done)
+    }
+}
+
+impl Change<'_> {
+    async fn put_back(&mut self, message: Message) -> Result<Message> {
+        let (user, template) = (message.user, message.template.clone());
+        self.rows().put_back(message.id, self.ctx.now).await?;
+        let organization = match user {
+            Some(user) => self.organization_of_record(user).await?,
+            None => None,
+        };
+        self.record(Event::MessageRetried { message: message.id, template, user, organization });
+        let (state, next_attempt_at) = (MessageState::Waiting, Some(self.ctx.now));
+        Ok(Message { state, attempts: 0, next_attempt_at, ..message })
+    }
+}
+
+/// How far the actor reaches a mail of this user's account; `None` = of nobody's.
+async fn reached<F: Facts>(guard: &mut Guard<'_, F>, user: Option<UserId>) -> Result<Reached>
+where
+    Error: From<F::Fault>,
+{
+    let realm_wide = guard.allows(permissions::MANAGE_MAIL, None, None).await?;
+    let subject = match user {
+        Some(user) => guard.facts.principal(user.into()).await?,
+        None => None,
+    };
+    let Some(subject) = subject else {
+        return Ok(if realm_wide { Reached::Whole } else { Reached::NotAtAll });
+    };
+    let reads = guard.reads_user(subject.principal()).await?;
+    Ok(match (realm_wide, reads) {
+        (true, false) => Reached::WithoutAddress,
+        (true, true) => Reached::Whole,
+        (false, true) if guard.allows_over_account(permissions::MANAGE_MAIL, subject.principal()).await? => {
+            Reached::Whole
+        }
+        (false, _) => Reached::NotAtAll,
+    })
+}
+
+/// The mails as the caller may see them.
+async fn views<C: Connection>(rows: Rows<'_, C>, reached: Vec<(Message, Reached)>) -> Result<Vec<MessageView>> {
+    let shown: Vec<_> = reached
+        .into_iter()
+        .map(|(message, reached)| match reached {
+            Reached::Whole => message,
+            Reached::WithoutAddress | Reached::NotAtAll => Message { to: String::new(), user: None, ..message },
+        })
+        .collect();
+    let users = shown.iter().filter_map(|message| message.user.map(PrincipalId::from)).collect::<BTreeSet<_>>();
+    let names = rows.names(&users.into_iter().collect::<Vec<_>>()).await?;
+    let names: BTreeMap<_, _> = names.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
+    let view = |message: Message| {
+        let user = message.user.and_then(|user| names.get(&PrincipalId::from(user)).cloned());
+        MessageView { message, user }
+    };
+    Ok(shown.into_iter().map(view).collect())
+}
