@@ -111,6 +111,8 @@ impl MakeWriter<'_> for Said {
 async fn a_wrong_password_is_logged_without_it_and_tried_again() {
     let said = Said::default();
     let log = tracing_subscriber::fmt().with_writer(said.clone()).with_max_level(tracing::Level::TRACE).finish();
+    // Of one subscriber alone, tracing asks the thread that a line is first reached on: it may be another test's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _until_the_end = tracing::subscriber::set_default(log);
     let (world, server) = (World::new().await, MailServer::start("starttls"));
     let wrong = Credentials::new("portal".to_owned(), "not the password".to_owned());
