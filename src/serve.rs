@@ -103,8 +103,6 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let api = Api::new(Arc::clone(&app), stop_accepting.clone());
     let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
 
-    let tasks = tasks::spawn_all(&app, mailer(config)?, &CancellationToken::new());
-    let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
     mailer.transport.prepare().map_err(unusable(&config.mail_dir))?;
     let tasks = tasks::spawn_all(&app, mailer, &CancellationToken::new());
     let until = stop_accepting.clone().cancelled_owned();
