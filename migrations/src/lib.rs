@@ -28,6 +28,13 @@ macro_rules! both {
     };
 }
 
+/// As `both`, and on PostgreSQL something more, which goes with what `both` takes down.
+macro_rules! both_and_postgres {
+    ($name:literal) => {
+        Change { postgres: (include_str!(concat!("sql/", $name, ".up.postgres.sql")), ""), ..both!($name) }
+    };
+}
+
 macro_rules! postgres_only {
     ($name:literal) => {
         Change {
@@ -52,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(both!("m0006_sessions")),
             Box::new(both!("m0012_holders")),
             Box::new(both!("m0010_mail_lists")),
+            Box::new(both_and_postgres!("m0009_lists")),
         ]
     }
 }

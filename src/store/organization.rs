@@ -9,7 +9,7 @@ use sea_orm::{
 
 use super::entity::{identifiers, memberships, organizations};
 use super::error::Result;
-use super::rows::{Attributes, Rows, document, read, variant, word};
+use super::rows::{Attributes, Rows, document, read, search_text, variant, word};
 use crate::domain::ids::{OrganizationId, PrincipalId, UserId};
 use crate::domain::organization::{Identifier, Member, Organization};
 use crate::domain::time::Timestamp;
@@ -152,7 +152,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(())
     }
 
-    /// Removes a membership that was never decided.
+    /// Removes a membership.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
@@ -173,6 +173,14 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .order_by_asc(organizations::Column::Id)
             .all(self.conn)
             .await?;
+        self.with_identifiers(rows).await
+    }
+
+    /// The organizations of these rows, in their order.
+    pub(in crate::store) async fn with_identifiers(
+        &self,
+        rows: Vec<organizations::Model>,
+    ) -> Result<Vec<Organization>> {
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let mut carried: BTreeMap<uuid::Uuid, BTreeSet<Identifier>> = BTreeMap::new();
         if !ids.is_empty() {
@@ -228,6 +236,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             version: Set(of.version),
             created_at: Set(of.created_at.0),
             registered_by: NotSet,
+            search: Set(search_text(&of.slug, &of.title)),
         })
     }
 }
@@ -246,6 +255,7 @@ fn organization(row: organizations::Model, identifiers: BTreeSet<Identifier>) ->
         version,
         created_at,
         registered_by: _,
+        search: _,
     } = row;
     Ok(Organization {
         id: OrganizationId(id),
@@ -262,7 +272,8 @@ fn organization(row: organizations::Model, identifiers: BTreeSet<Identifier>) ->
     })
 }
 
-fn member(row: memberships::Model) -> Result<Member> {
+/// A membership as the record has it.
+pub(in crate::store) fn member(row: memberships::Model) -> Result<Member> {
     Ok(Member {
         user: UserId(row.user_id),
         organization: OrganizationId(row.organization_id),

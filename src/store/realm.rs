@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::OnConflict,
+    QuerySelect, sea_query::OnConflict,
 };
 
 use super::entity::{changes, meta, realms, signing_keys};
@@ -37,6 +37,21 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn realms(&self) -> Result<Vec<Realm>> {
         realms::Entity::find().order_by_asc(realms::Column::Id).all(&self.read).await?.into_iter().map(realm).collect()
+    }
+
+    /// A page of the realms after this one, the platform's left out, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_realms(&self, after: Option<RealmId>, limit: u64) -> Result<Vec<Realm>> {
+        let mut found = realms::Entity::find()
+            .filter(realms::Column::Platform.eq(false))
+            .order_by_asc(realms::Column::Id)
+            .limit(limit);
+        if let Some(after) = after {
+            found = found.filter(realms::Column::Id.gt(after.0));
+        }
+        found.all(&self.read).await?.into_iter().map(realm).collect()
     }
 
     /// Keeps a fact of the whole record, unless it is kept already; answers what is kept.

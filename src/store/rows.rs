@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::sea_query::LikeExpr;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,4 +85,15 @@ pub(in crate::store) fn word<T: Serialize>(value: T) -> Result<String> {
 /// Reads a unit variant from the text of its column.
 pub(in crate::store) fn variant<T: DeserializeOwned>(word: &str, what: &str) -> Result<T> {
     serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(|_| corrupt(what))
+}
+
+/// What substring search looks at, in one indexed column: the handle, a line further the name, folded alike.
+pub(in crate::store) fn search_text(handle: &str, name: &str) -> String {
+    format!("{handle}\n{}", crate::domain::email::identity(name))
+}
+
+/// A pattern that finds the text, taken literally but for its case, anywhere after what `before` says.
+pub(in crate::store) fn matching(before: &str, text: &str) -> LikeExpr {
+    let literal = crate::domain::email::identity(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    LikeExpr::new(format!("{before}{literal}%")).escape('\\')
 }

@@ -1,6 +1,6 @@
 //! Users and their holds.
 
-use sea_orm::sea_query::{ExprTrait, LikeExpr, Query};
+use sea_orm::sea_query::{ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::entity::{entries, holds, memberships, tombstones, users};
 use super::error::Result;
-use super::rows::{Rows, variant, word};
+use super::rows::{Rows, matching, search_text, variant, word};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status, User, Verified};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::time::Timestamp;
@@ -378,17 +378,6 @@ fn with_status(status: Status) -> Result<Condition> {
         Status::Initial => live.add(users::Column::Approval.eq(word(ApprovalState::Pending)?)).add(free),
         Status::Active => live.add(users::Column::Approval.eq(word(ApprovalState::Approved)?)).add(free),
     })
-}
-
-/// What substring search looks at, in one indexed column: the address, a line further the name, folded alike.
-fn search_text(identity: &str, name: &str) -> String {
-    format!("{identity}\n{}", crate::domain::email::identity(name))
-}
-
-/// A pattern that finds the text, taken literally, anywhere after what `before` says.
-fn matching(before: &str, text: &str) -> LikeExpr {
-    let literal = crate::domain::email::identity(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    LikeExpr::new(format!("{before}{literal}%")).escape('\\')
 }
 
 fn hold(row: &holds::Model) -> Result<Hold> {

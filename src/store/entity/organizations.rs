@@ -19,6 +19,8 @@ pub struct Model {
     pub created_at: i64,
     /// The account whose registration made it; absent where somebody created it.
     pub registered_by: Option<Uuid>,
+    /// The slug, a line further the title, folded alike.
+    pub search: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
