@@ -260,7 +260,7 @@ pub(super) fn same<'a>(held: &'a [EntryRow], wanted: &Entry) -> Option<&'a Entry
 }
 
 /// The refusal of whoever lacks `countersign.roles.assign_restricted`.
-fn restricted(role: Option<&Role>) -> Error {
+pub(super) fn restricted(role: Option<&Role>) -> Error {
     let name = role.map(|role| role.name.clone()).unwrap_or_default();
     let message = format!("the role {name} is restricted, and {} is not held there", permissions::ASSIGN_RESTRICTED);
     Error::refused_with(Reason::RoleRestricted, message, vec![("role", name)])

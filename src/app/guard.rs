@@ -23,13 +23,18 @@ use crate::domain::time::Timestamp;
 pub(crate) mod permissions {
     pub(crate) const READ_USERS: &str = "countersign.users.read";
     pub(crate) const APPROVE: &str = "countersign.users.approve";
+    pub(crate) const UPDATE_USERS: &str = "countersign.users.update";
     pub(crate) const SUSPEND: &str = "countersign.users.suspend";
     pub(crate) const END_SESSIONS: &str = "countersign.users.end_sessions";
     pub(crate) const SET_MANAGER: &str = "countersign.users.set_manager";
     pub(crate) const CREATE_ORGANIZATION: &str = "countersign.organizations.create";
     pub(crate) const READ_ORGANIZATIONS: &str = "countersign.organizations.read";
+    pub(crate) const UPDATE_ORGANIZATIONS: &str = "countersign.organizations.update";
     pub(crate) const IDENTIFY: &str = "countersign.organizations.identify";
+    pub(crate) const SUSPEND_ORGANIZATIONS: &str = "countersign.organizations.suspend";
+    pub(crate) const ENTITLE: &str = "countersign.organizations.entitle";
     pub(crate) const ADD_MEMBERS: &str = "countersign.organizations.add_members";
+    pub(crate) const REMOVE_MEMBERS: &str = "countersign.organizations.remove_members";
     pub(crate) const ASSIGN: &str = "countersign.roles.assign";
     pub(crate) const ASSIGN_RESTRICTED: &str = "countersign.roles.assign_restricted";
     pub(crate) const ESCALATE: &str = "countersign.roles.escalate";

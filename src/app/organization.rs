@@ -1,4 +1,4 @@
-//! Making organizations, what they are known by, and who is added to them.
+//! Making organizations, their names and what they are known by, and who is added to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::organization::{Contact, Identifier, Member, Organization, claims, identifiers};
 use crate::domain::policy::Policy;
-use crate::domain::snapshot::{Confers, MembershipState, Scope};
+use crate::domain::snapshot::{MembershipState, Scope};
 use crate::store::Constraint;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +38,15 @@ pub struct SetIdentifiers {
     pub organization: Handle,
     /// Scheme and value, as given.
     pub identifiers: Vec<(String, String)>,
+    pub etag: Option<String>,
+}
+
+/// What to write of an organization; what is absent stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdateOrganization {
+    pub organization: Handle,
+    pub slug: Option<String>,
+    pub title: Option<String>,
     pub etag: Option<String>,
 }
 
@@ -70,12 +79,34 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             let organization = new_organization(self, ctx, draft, &change.catalogue().policy)?;
             change.guard().await?.require(permissions::CREATE_ORGANIZATION, None, None).await?;
-            change.require_no_opening(&organization.entitlements).await?;
+            change.require_no_opening(&organization.entitlements, Scope::Realm).await?;
             change.require_unrivalled(&organization).await?;
             let inserted = change.rows().insert_organization(&organization).await;
             taken(inserted, Constraint::OrganizationSlug, "slug", &organization.slug)?;
             change.record(Event::OrganizationCreated { organization: company(&organization) });
             Ok(organization)
+        })
+        .await
+    }
+
+    /// Changes an organization's slug and title.
+    ///
+    /// # Errors
+    /// NOT_FOUND, a nearest miss, ETAG_MISMATCH, ALREADY_EXISTS.
+    pub async fn update_organization(&self, ctx: &Ctx, cmd: &UpdateOrganization) -> Result<Done<Organization>> {
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let permission = permissions::UPDATE_ORGANIZATIONS;
+            let mut organization = change.organization_to_act_on(&cmd.organization, permission).await?;
+            check_etag(cmd.etag.as_deref(), &organization.etag())?;
+            let slug = replaced(&mut organization.slug, cmd.slug.as_ref());
+            let title = replaced(&mut organization.title, cmd.title.as_ref());
+            if slug.is_some() || title.is_some() {
+                organization.version += 1;
+                let written = change.rows().update_organization(&organization).await;
+                taken(written, Constraint::OrganizationSlug, "slug", &organization.slug)?;
+                change.record(Event::OrganizationUpdated { organization: organization.id, slug, title });
+            }
+            change.organization_view(organization).await
         })
         .await
     }
@@ -132,18 +163,42 @@ impl Change<'_> {
         handle: &Handle,
         permission: &'static str,
     ) -> Result<Organization> {
-        let found = match handle {
-            Handle::Id(id) => self.rows().organization(OrganizationId(*id)).await?,
-            Handle::Natural(slug) => self.rows().organization_by_slug(slug).await?,
-        };
-        let organization = found.ok_or_else(|| Error::not_found("organization"))?;
+        self.organization_named(handle, permission, "organization").await
+    }
+
+    /// As [`Change::organization_to_act_on`], named by this field of the request.
+    pub(super) async fn organization_named(
+        &self,
+        handle: &Handle,
+        permission: &'static str,
+        field: &str,
+    ) -> Result<Organization> {
+        let organization = self.find_organization(handle).await?.ok_or_else(|| Error::not_found(field))?;
         let mut guard = self.guard().await?;
         if !guard.allows(permission, Some(organization.id), None).await?
             && !guard.reads_organization(organization.id).await?
         {
-            return Err(Error::not_found("organization"));
+            return Err(Error::not_found(field));
         }
         guard.require(permission, Some(organization.id), None).await?;
+        Ok(organization)
+    }
+
+    /// The organization of that handle, whoever asks.
+    pub(super) async fn find_organization(&self, handle: &Handle) -> Result<Option<Organization>> {
+        Ok(match handle {
+            Handle::Id(id) => self.rows().organization(OrganizationId(*id)).await?,
+            Handle::Natural(slug) => self.rows().organization_by_slug(slug).await?,
+        })
+    }
+
+    /// The organization as the caller may see it after this change: its codes and addresses are whose who reads it.
+    pub(super) async fn organization_view(&self, mut organization: Organization) -> Result<Organization> {
+        let reads = permissions::READ_ORGANIZATIONS;
+        if !self.guard().await?.allows(reads, Some(organization.id), None).await? {
+            organization.identifiers.clear();
+            organization.contacts.clear();
+        }
         Ok(organization)
     }
 
@@ -178,36 +233,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// What an organization licenses opens roles: nobody makes one that opens a role of theirs, held realm-wide, which
-    /// they could not give.
-    async fn require_no_opening(&self, entitlements: &BTreeSet<String>) -> Result<()> {
-        let catalogue = self.catalogue();
-        for somebody in self.behind().await? {
-            let Some(subject) = self.principal(somebody).await? else { continue };
-            let held = subject.principal().entries.iter().filter_map(|entry| match (&entry.confers, entry.scope) {
-                (Confers::Role(role), Scope::Realm) => Some(*role),
-                _ => None,
-            });
-            let asks =
-                |role: &&Role| role.conditions.any_entitlement.iter().any(|product| entitlements.contains(product));
-            let opened: BTreeSet<RoleId> =
-                held.flat_map(|role| catalogue.with_included(role)).filter(asks).map(|role| role.id).collect();
-            let mut guard = self.guard().await?;
-            for role in opened {
-                let confers = Confers::Role(role);
-                match guard.require_contained(&confers, Scope::Realm, false, None, somebody).await {
-                    Err(Error::Refused(refusal)) if refusal.reason == Reason::NotContained => {
-                        let message = "what the organization licenses would open a role of the caller's";
-                        return Err(Error::refused(Reason::ActorWouldGain, message));
-                    }
-                    contained => contained?,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn add(
+    /// Makes somebody a member by a call of the actor's, or finds them to be one.
+    pub(super) async fn add(
         &mut self,
         user: &User,
         organization: &Organization,
@@ -294,6 +321,13 @@ fn new_organization(app: &App, ctx: &Ctx, draft: &Draft<CreateOrganization>, pol
         version: 1,
         created_at: ctx.now,
     })
+}
+
+/// Writes a text, if another one is given; answers what it was and what it is.
+fn replaced(text: &mut String, with: Option<&String>) -> Option<(String, String)> {
+    let with = with.filter(|with| *with != text)?.clone();
+    let before = std::mem::replace(text, with.clone());
+    Some((before, with))
 }
 
 fn read_identifiers(

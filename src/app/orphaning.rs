@@ -21,6 +21,25 @@ impl Change<'_> {
         self.require_somebody_left(user.into(), within, |_| false).await
     }
 
+    /// Requires that the actor could lift the suspension of an organization that it is about to suspend: by something that
+    /// is not scoped to it.
+    pub(super) async fn require_may_lift_suspension(&self, organization: OrganizationId) -> Result<()> {
+        if matches!(self.ctx.actor, Actor::Platform { .. }) {
+            return Ok(());
+        }
+        let actor = self.actor().await?;
+        let left = compiled(self, actor.principal(), |entry| entry.scope.organization() != Some(organization));
+        let question = question(self, permissions::SUSPEND_ORGANIZATIONS, organization)?;
+        if decide(self, &mut Basket::default(), &left, &question, self.ctx.now).await?.is_allowed() {
+            return Ok(());
+        }
+        Err(Error::refused_with(
+            Reason::WouldOrphan,
+            "the suspension would take from the caller what lifts it",
+            vec![("organization", organization.to_string())],
+        ))
+    }
+
     /// As [`Change::require_no_orphaning`], once the user is stripped of these entries alone.
     pub(super) async fn require_no_stripping(&self, principal: PrincipalId, entries: &[EntryId]) -> Result<()> {
         self.require_somebody_left(principal, None, |entry| !entries.contains(&entry.id)).await
@@ -44,14 +63,40 @@ impl Change<'_> {
             let loses = self.assigns_there(&subject, organization, |_| true).await?
                 && !self.assigns_there(&subject, organization, &left_with).await?;
             if loses && !self.another_assigns(organization, leaving).await? {
-                return Err(Error::refused_with(
-                    Reason::WouldOrphan,
-                    "nobody would be left who can assign roles in this organization",
-                    vec![("organization", organization.to_string())],
-                ));
+                return Err(would_orphan(organization));
             }
         }
         Ok(())
+    }
+
+    /// Whether the user's entries in the organization let them assign roles there.
+    pub(super) async fn assigns_roles_in(&self, user: UserId, organization: OrganizationId) -> Result<bool> {
+        match self.principal(user.into()).await? {
+            Some(subject) => self.assigns_there(&subject, organization, |_| true).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the actor is bound not to orphan the organization, and there is somebody who can assign roles there.
+    pub(super) async fn might_orphan(&self, organization: OrganizationId) -> Result<bool> {
+        Ok(!self.acts_realm_wide(organization).await? && self.somebody_assigns(organization).await?)
+    }
+
+    /// Requires that somebody can assign roles in the organization.
+    pub(super) async fn require_not_orphaned(&self, organization: OrganizationId) -> Result<()> {
+        if self.somebody_assigns(organization).await? { Ok(()) } else { Err(would_orphan(organization)) }
+    }
+
+    async fn somebody_assigns(&self, organization: OrganizationId) -> Result<bool> {
+        self.another_assigns(organization, PrincipalId(uuid::Uuid::nil())).await
+    }
+
+    /// Requires that somebody but this user can assign roles in the organization, unless the actor is not bound by it.
+    pub(super) async fn require_another_who_assigns(&self, user: UserId, organization: OrganizationId) -> Result<()> {
+        if self.acts_realm_wide(organization).await? || self.another_assigns(organization, user.into()).await? {
+            return Ok(());
+        }
+        Err(would_orphan(organization))
     }
 
     /// Whether the actor reaches the organization by more than entries scoped to it.
@@ -101,6 +146,14 @@ impl Change<'_> {
         let world = basket.world(self.catalogue(), &subject, None);
         Ok(opens_within(&world, question.permission, organization, self.ctx.now))
     }
+}
+
+fn would_orphan(organization: OrganizationId) -> Error {
+    Error::refused_with(
+        Reason::WouldOrphan,
+        "nobody would be left who can assign roles in this organization",
+        vec![("organization", organization.to_string())],
+    )
 }
 
 fn question<'a>(change: &Change<'_>, name: &str, organization: OrganizationId) -> Result<Question<'a>> {

@@ -41,7 +41,7 @@ impl App {
     /// ALREADY_EXISTS.
     pub async fn create_realm(&self, ctx: &Ctx, cmd: &CreateRealm) -> Result<Done<Realm>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            change.require_platform()?;
+            require_platform(ctx)?;
             let realm = self.new_realm(&cmd.name, &cmd.title, ctx.now);
             taken(change.tx().insert_realm(&realm).await, Constraint::RealmName, "name", &cmd.name)?;
             let key = self.new_signing_key(realm.id, ctx.now);
@@ -66,7 +66,7 @@ impl App {
         self.write(&ctx, async |change: &mut Change<'_>| {
             change.guard().await?.require(permissions::CONFIGURE, None, None).await?;
             if cmd.suspended.is_some() {
-                change.require_platform()?;
+                require_platform(change.ctx)?;
             }
             let found = change.rows().realm().await?;
             let mut realm = found.ok_or_else(|| Error::internal("the realm of the call is gone"))?;
@@ -110,32 +110,28 @@ impl App {
         }
     }
 
-    /// The call, in the realm that its request names. Only the platform's accounts work in several.
+    /// The writing call, in the realm that its request names. A refusal is told to the realm of the caller.
     async fn in_named_realm(&self, ctx: &Ctx, named: Option<&str>) -> Result<Ctx> {
+        let found = self.named_realm(ctx, named).await;
+        if let Err(error) = &found {
+            self.note_refusal(ctx, error).await;
+        }
+        found
+    }
+
+    /// The call, in the realm that its request names. Only the platform's accounts work in several.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub(super) async fn named_realm(&self, ctx: &Ctx, named: Option<&str>) -> Result<Ctx> {
         let Some(named) = named else { return Ok(ctx.clone()) };
         let theirs = |realm: &RealmId| *realm == ctx.realm || matches!(ctx.actor, Actor::Platform { .. });
-        match self.realm_named(named).await?.filter(theirs) {
-            Some(realm) => Ok(Ctx { realm, ..ctx.clone() }),
-            None => {
-                let error = Error::not_found("realm");
-                self.note_refusal(ctx, &error).await;
-                Err(error)
-            }
-        }
+        let realm = self.realm_named(named).await?.filter(theirs).ok_or_else(|| Error::not_found("realm"))?;
+        Ok(Ctx { realm, ..ctx.clone() })
     }
 }
 
 impl Change<'_> {
-    /// Requires that a platform account acts: nothing in a realm confers what it holds.
-    fn require_platform(&self) -> Result<()> {
-        if matches!(self.ctx.actor, Actor::Platform { .. }) {
-            return Ok(());
-        }
-        let message = format!("{PLATFORM_REALMS} is held by platform accounts alone");
-        let facts = vec![("permission", PLATFORM_REALMS.to_owned())];
-        Err(Error::refused_with(Reason::PermissionMissing, message, facts))
-    }
-
     /// Brings the realm to what the command says; answers the names of what changed.
     async fn rewrite(&self, realm: &mut Realm, cmd: &UpdateRealm) -> Result<Vec<&'static str>> {
         let mut after = realm.policy.clone();
@@ -165,4 +161,14 @@ impl Change<'_> {
         }
         Ok(written)
     }
+}
+
+/// Requires that a platform account acts: nothing in a realm confers what it holds.
+pub(super) fn require_platform(ctx: &Ctx) -> Result<()> {
+    if matches!(ctx.actor, Actor::Platform { .. }) {
+        return Ok(());
+    }
+    let message = format!("{PLATFORM_REALMS} is held by platform accounts alone");
+    let facts = vec![("permission", PLATFORM_REALMS.to_owned())];
+    Err(Error::refused_with(Reason::PermissionMissing, message, facts))
 }

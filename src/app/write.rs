@@ -47,6 +47,8 @@ pub(crate) struct Change<'a> {
     events: Vec<Event>,
     /// What the log of another realm is told.
     elsewhere: Vec<(RealmId, Event)>,
+    /// The call was answered before; what it did then is to be told again.
+    repeated: bool,
 }
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
         let tx = self.store.begin(ctx.realm, lock).await?;
         let mut change = Change::begin(self, ctx, tx).await?;
         let earlier = change.earlier_answer().await?;
+        change.repeated = earlier.is_some();
         let outcome = match (story(&mut change).await, earlier) {
             // Who may is decided again also for a repeated call; all else is the first answer's.
             (Err(error), Some(_)) if error.is_about_access() => self.refuse(change, error).await,
@@ -191,6 +194,7 @@ impl<'a> Change<'a> {
             organizations: Mutex::default(),
             events: vec![],
             elsewhere: vec![],
+            repeated: false,
         })
     }
 
@@ -217,6 +221,11 @@ impl<'a> Change<'a> {
     /// Tells the log of a realm that this very change makes. Nothing else follows from it there.
     pub(crate) fn record_in(&mut self, realm: RealmId, event: Event) {
         self.elsewhere.push((realm, event));
+    }
+
+    /// Whether the same call was answered before: then its caller knew whom it was about, whatever became of them by it.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// The guard of the principal that acts.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::ids::{OrganizationId, PrincipalId, UserId};
 use super::policy::{CodeFormat, CodeScheme, Policy};
@@ -64,6 +65,26 @@ pub struct Member {
     pub created_at: Timestamp,
     pub decided_at: Option<Timestamp>,
     pub decided_by: Option<PrincipalId>,
+}
+
+impl Member {
+    /// Opaque to clients; equal as long as state and attributes say the same.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let mut digest = Sha256::new();
+        let state = match self.state {
+            MembershipState::Pending => "pending",
+            MembershipState::Active => "active",
+            MembershipState::Rejected => "rejected",
+        };
+        let texts = self.attributes.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        for text in [state].into_iter().chain(texts) {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        }
+        let digest = digest.finalize();
+        format!("\"{}\"", digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
 }
 
 /// Why a value is not of its scheme's form.

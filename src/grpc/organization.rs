@@ -1,23 +1,16 @@
 //! `OrganizationService`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod parse;
+mod print;
 
 use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
-use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty, principal};
+use super::convert::{Fields, principal};
+use super::entry::shown;
 use super::pb::{self, organization_service_server::OrganizationService};
-use crate::app::{AddMember, CreateOrganization, Error, MemberView, SetIdentifiers};
-use crate::domain::email::Email;
-use crate::domain::organization::{Contact, IDENTIFIERS_MAX, Identifier, Organization};
-use crate::domain::snapshot::Resource;
-
-/// The most products, and the most contacts, of one organization.
-const ITEMS_MAX: usize = 100;
-/// The most addresses of one contact.
-const ADDRESSES_MAX: usize = 20;
-/// The most attributes of one membership.
-const ATTRIBUTES_MAX: usize = 32;
+use crate::app::{Moved, Removed};
+use print::{listed, member, organization};
 
 #[tonic::async_trait]
 impl OrganizationService for Api {
@@ -28,28 +21,76 @@ impl OrganizationService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let pb::CreateOrganizationRequest {
-            slug,
-            title,
-            kind,
-            identifiers: given,
-            entitlements: products,
-            contacts: addresses,
-            request_id: _,
-        } = request;
-        let draft = CreateOrganization {
-            slug: fields.slug("slug", &slug),
-            title: fields.text("title", &title, 1..=TITLE_CHARS_MAX),
-            kind: none_if_empty(kind),
-            identifiers: identifiers(&mut fields, given),
-            entitlements: entitlements(&mut fields, &products),
-            contacts: contacts(&mut fields, addresses),
-        };
-        let draft = fields.draft(draft);
+        let draft = parse::create(fields, request);
         let done = called.answer(self.app.create_organization(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         let organization = Some(organization(done.value));
         Ok(Response::new(pb::CreateOrganizationResponse { organization, consistency_token }))
+    }
+
+    async fn get_organization(
+        &self,
+        request: Request<pb::GetOrganizationRequest>,
+    ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
+        let (called, pb::GetOrganizationRequest { organization: place }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let place = fields.handle("organization", &place);
+        let place = called.parsed(fields.finish(place))?;
+        let found = called.answer(self.app.get_organization(&called.ctx, &place).await)?;
+        Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization(found)) }))
+    }
+
+    async fn list_organizations(
+        &self,
+        request: Request<pb::ListOrganizationsRequest>,
+    ) -> Result<Response<pb::ListOrganizationsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let draft = parse::list(request);
+        let page = called.answer(self.app.list_organizations(&called.ctx, &draft).await)?;
+        let organizations = page.items.into_iter().map(organization).collect();
+        Ok(Response::new(pb::ListOrganizationsResponse { organizations, next_page_token: page.next }))
+    }
+
+    async fn update_organization(
+        &self,
+        request: Request<pb::UpdateOrganizationRequest>,
+    ) -> Result<Response<pb::UpdateOrganizationResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::update(fields, request))?;
+        let done = called.answer(self.app.update_organization(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let organization = Some(organization(done.value));
+        Ok(Response::new(pb::UpdateOrganizationResponse { organization, consistency_token }))
+    }
+
+    async fn suspend_organization(
+        &self,
+        request: Request<pb::SuspendOrganizationRequest>,
+    ) -> Result<Response<pb::SuspendOrganizationResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::suspend(fields, request))?;
+        let done = called.answer(self.app.suspend_organization(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let organization = Some(organization(done.value));
+        Ok(Response::new(pb::SuspendOrganizationResponse { organization, consistency_token }))
+    }
+
+    async fn reinstate_organization(
+        &self,
+        request: Request<pb::ReinstateOrganizationRequest>,
+    ) -> Result<Response<pb::ReinstateOrganizationResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::reinstate(fields, request))?;
+        let done = called.answer(self.app.reinstate_organization(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let organization = Some(organization(done.value));
+        Ok(Response::new(pb::ReinstateOrganizationResponse { organization, consistency_token }))
     }
 
     async fn set_identifiers(
@@ -59,17 +100,25 @@ impl OrganizationService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let pb::SetIdentifiersRequest { organization: place, identifiers: given, etag, request_id: _ } = request;
-        let draft = SetIdentifiers {
-            organization: fields.handle("organization", &place),
-            identifiers: identifiers(&mut fields, given),
-            etag: none_if_empty(etag),
-        };
-        let draft = fields.draft(draft);
+        let draft = parse::identify(fields, request);
         let done = called.answer(self.app.set_identifiers(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         let organization = Some(organization(done.value));
         Ok(Response::new(pb::SetIdentifiersResponse { organization, consistency_token }))
+    }
+
+    async fn set_entitlements(
+        &self,
+        request: Request<pb::SetEntitlementsRequest>,
+    ) -> Result<Response<pb::SetEntitlementsResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::entitle(fields, request))?;
+        let done = called.answer(self.app.set_entitlements(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let organization = Some(organization(done.value));
+        Ok(Response::new(pb::SetEntitlementsResponse { organization, consistency_token }))
     }
 
     async fn add_member(
@@ -79,96 +128,70 @@ impl OrganizationService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let command = called.parsed(member_to_add(fields, request))?;
+        let command = called.parsed(parse::add_member(fields, request))?;
         let done = called.answer(self.app.add_member(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
-        let MemberView { member, slug, user } = done.value;
-        let user = Some(principal(member.user.into(), Some(&user)));
-        let membership = Some(super::user::membership((member, slug)));
+        let (user, membership) = member(done.value);
+        let (user, membership) = (Some(user), Some(membership));
         Ok(Response::new(pb::AddMemberResponse { user, membership, consistency_token }))
     }
-}
 
-fn member_to_add(mut fields: Fields, request: pb::AddMemberRequest) -> Result<AddMember, Error> {
-    let pb::AddMemberRequest { organization, user, attributes: given, request_id: _ } = request;
-    let command = AddMember {
-        organization: fields.handle("organization", &organization),
-        user: fields.handle("user", &user),
-        attributes: attributes(&mut fields, given),
-    };
-    fields.finish(command)
-}
+    async fn update_member(
+        &self,
+        request: Request<pb::UpdateMemberRequest>,
+    ) -> Result<Response<pb::UpdateMemberResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::update_member(fields, request))?;
+        let done = called.answer(self.app.update_member(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let (user, membership) = member(done.value);
+        let (user, membership) = (Some(user), Some(membership));
+        Ok(Response::new(pb::UpdateMemberResponse { user, membership, consistency_token }))
+    }
 
-/// The attributes of a membership.
-fn attributes(fields: &mut Fields, given: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    fields.count("attributes", given.len(), 0..=ATTRIBUTES_MAX);
-    let read = |(name, value): (String, String)| {
-        let field = format!("attributes[{name:?}]");
-        (fields.label(&field, &name), fields.text(&field, &value, 0..=TITLE_CHARS_MAX))
-    };
-    given.into_iter().map(read).collect()
-}
+    async fn remove_member(
+        &self,
+        request: Request<pb::RemoveMemberRequest>,
+    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::remove_member(fields, request))?;
+        let done = called.answer(self.app.remove_member(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let Removed { user, name, entries } = done.value;
+        let user = Some(principal(user.into(), Some(&name)));
+        let entries = entries.into_iter().map(shown).collect();
+        Ok(Response::new(pb::RemoveMemberResponse { user, entries, consistency_token }))
+    }
 
-/// Identifiers as given: which schemes there are, and what their values look like, is the realm's policy.
-fn identifiers(fields: &mut Fields, given: Vec<pb::Identifier>) -> Vec<(String, String)> {
-    fields.count("identifiers", given.len(), 0..=IDENTIFIERS_MAX);
-    given.into_iter().take(IDENTIFIERS_MAX).map(|pb::Identifier { scheme, value }| (scheme, value)).collect()
-}
+    async fn move_member(
+        &self,
+        request: Request<pb::MoveMemberRequest>,
+    ) -> Result<Response<pb::MoveMemberResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(parse::move_member(fields, request))?;
+        let done = called.answer(self.app.move_member(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let Moved { member: view, entries } = done.value;
+        let (user, membership) = member(view);
+        let (user, membership) = (Some(user), Some(membership));
+        let entries = entries.into_iter().map(shown).collect();
+        Ok(Response::new(pb::MoveMemberResponse { user, membership, entries, consistency_token }))
+    }
 
-fn entitlements(fields: &mut Fields, given: &[String]) -> BTreeSet<String> {
-    fields.count("entitlements", given.len(), 0..=ITEMS_MAX);
-    given.iter().enumerate().map(|(at, product)| fields.label(&format!("entitlements[{at}]"), product)).collect()
-}
-
-fn contacts(fields: &mut Fields, given: Vec<pb::Contact>) -> Vec<Contact> {
-    fields.count("contacts", given.len(), 0..=ITEMS_MAX);
-    let read = |(at, pb::Contact { topic, resource, addresses }): (usize, pb::Contact)| {
-        let path = format!("contacts[{at}]");
-        fields.count(&format!("{path}.addresses"), addresses.len(), 1..=ADDRESSES_MAX);
-        let resource = fields.resource(&format!("{path}.resource"), resource);
-        let addresses = addresses.iter().enumerate().filter_map(|(nth, address)| {
-            let email = fields.keep(&format!("{path}.addresses[{nth}]"), Email::parse(address))?;
-            Some(email.shown().to_owned())
-        });
-        Contact { addresses: addresses.collect(), topic, resource }
-    };
-    given.into_iter().take(ITEMS_MAX).enumerate().map(read).collect()
-}
-
-/// An organization on the wire.
-fn organization(organization: Organization) -> pb::Organization {
-    let etag = organization.etag();
-    let Organization {
-        id,
-        slug,
-        title,
-        kind,
-        suspended,
-        founded_at,
-        entitlements,
-        contacts,
-        identifiers,
-        version: _,
-        created_at,
-    } = organization;
-    let state = if suspended { pb::OrganizationState::Suspended } else { pb::OrganizationState::Active };
-    let identifier = |Identifier { scheme, value }| pb::Identifier { scheme, value };
-    let resource = |Resource { kind, id }| pb::Resource { r#type: kind, id };
-    let contact = |Contact { topic, resource: about, addresses }| {
-        let resource = about.map(resource);
-        pb::Contact { topic, resource, addresses }
-    };
-    pb::Organization {
-        id: id.to_string(),
-        slug,
-        title,
-        kind,
-        state: state.into(),
-        identifiers: identifiers.into_iter().map(identifier).collect(),
-        entitlements: entitlements.into_iter().collect(),
-        contacts: contacts.into_iter().map(contact).collect(),
-        found_time: founded_at.map(instant),
-        create_time: Some(instant(created_at)),
-        etag,
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Result<Response<pb::ListMembersResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(parse::list_members(request))?;
+        let page = called.answer(self.app.list_members(&called.ctx, &query).await)?;
+        let members = page.items.into_iter().map(listed).collect();
+        Ok(Response::new(pb::ListMembersResponse { members, next_page_token: page.next }))
     }
 }

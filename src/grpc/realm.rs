@@ -32,6 +32,29 @@ impl RealmService for Api {
         Ok(Response::new(pb::CreateRealmResponse { realm: Some(realm(done.value)), consistency_token }))
     }
 
+    async fn get_realm(&self, request: Request<pb::GetRealmRequest>) -> Result<Response<pb::GetRealmResponse>, Status> {
+        let (called, pb::GetRealmRequest { realm: named }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let named = none_if_empty(fields.text("realm", &named, 0..=63));
+        let named = called.parsed(fields.finish(named))?;
+        let found = called.answer(self.app.get_realm(&called.ctx, named.as_deref()).await)?;
+        Ok(Response::new(pb::GetRealmResponse { realm: Some(realm(found)) }))
+    }
+
+    async fn list_realms(
+        &self,
+        request: Request<pb::ListRealmsRequest>,
+    ) -> Result<Response<pb::ListRealmsResponse>, Status> {
+        let (called, pb::ListRealmsRequest { page_size, page_token }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let page = fields.page(page_size, page_token, &pb::ListRealmsRequest::default());
+        let page = called.parsed(fields.finish(page))?;
+        let page = called.answer(self.app.list_realms(&called.ctx, &page).await)?;
+        let listed = |found| pb::Realm { policy: None, ..realm(found) };
+        let realms = page.items.into_iter().map(listed).collect();
+        Ok(Response::new(pb::ListRealmsResponse { realms, next_page_token: page.next }))
+    }
+
     async fn update_realm(
         &self,
         request: Request<pb::UpdateRealmRequest>,

@@ -193,6 +193,7 @@ pub(super) fn shown(view: UserView) -> pb::User {
 
 /// A membership on the wire, with the organization's slug.
 pub(super) fn membership((member, slug): (Member, String)) -> pb::Membership {
+    let etag = member.etag();
     let Member { user: _, organization, state, attributes, created_at, decided_at: _, decided_by: _ } = member;
     let state = match state {
         MembershipState::Pending => pb::MembershipState::Pending,
@@ -204,6 +205,7 @@ pub(super) fn membership((member, slug): (Member, String)) -> pb::Membership {
         state: state.into(),
         attributes,
         create_time: Some(instant(created_at)),
+        etag,
     }
 }
 

@@ -75,6 +75,35 @@ impl Event {
                 let details = json!({ "identifiers": { "before": before, "after": after } });
                 facts("organization.identifiers_set", Some(*organization), organization.0, details)
             }
+            Self::OrganizationUpdated { organization, slug, title } => {
+                let change = |change: &Option<(String, String)>| {
+                    change.as_ref().map(|(before, after)| json!({ "before": before, "after": after }))
+                };
+                let changes = [("slug", change(slug)), ("title", change(title))];
+                let details = changes.into_iter().filter_map(|(name, change)| Some((name.to_owned(), change?)));
+                let details = Value::Object(details.collect());
+                facts("organization.updated", Some(*organization), organization.0, details)
+            }
+            Self::OrganizationSuspended { organization, reason } => {
+                let details = json!({ "reason": reason });
+                facts("organization.suspended", Some(*organization), organization.0, details)
+            }
+            Self::OrganizationReinstated { organization, note } => {
+                let details = json!({ "note": note });
+                facts("organization.reinstated", Some(*organization), organization.0, details)
+            }
+            Self::EntitlementsSet { organization, before, after } => {
+                let details = json!({ "entitlements": { "before": before, "after": after } });
+                facts("organization.entitlements_set", Some(*organization), organization.0, details)
+            }
+            Self::MemberUpdated { organization, user, written, removed } => {
+                let details = json!({ "attributes": { "written": written, "removed": removed } });
+                facts("organization.member_updated", Some(*organization), user.0, details)
+            }
+            Self::MemberRemoved { organization, person, taken } => {
+                let details = json!({ "taken": taken.iter().map(Conferred::details).collect::<Vec<_>>() });
+                facts("organization.member_removed", Some(organization.id), person.id.0, details)
+            }
             Self::MemberAdded { organization, user } => {
                 facts("organization.member_added", Some(*organization), user.0, json!({}))
             }
@@ -133,7 +162,11 @@ impl Conferred {
             event,
             organization: self.organization.as_ref().map(|company| company.id),
             target: Some(self.principal.0),
-            details: json!({ "entry": self.entry, "what": self.what, "role": self.role }),
+            details: self.details(),
         }
+    }
+
+    fn details(&self) -> Value {
+        json!({ "entry": self.entry, "what": self.what, "role": self.role })
     }
 }

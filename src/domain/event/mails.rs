@@ -53,6 +53,12 @@ impl Event {
             Self::UserReinstated { person, .. } => vec![person.mail(Template::Reinstated, None, [])],
             Self::RoleAssigned(conferred) => conferred.mail(Template::RoleAssigned),
             Self::RoleRevoked(conferred) => conferred.mail(Template::RoleRevoked),
+            // One mail for all that went with a membership.
+            Self::MemberRemoved { organization, person, taken } if !taken.is_empty() => {
+                let what = taken.iter().map(|conferred| conferred.what.as_str()).collect::<Vec<_>>().join(", ");
+                let parameters = [("role", what), ("organization", organization.title.clone())];
+                vec![person.mail(Template::RoleRevoked, None, parameters)]
+            }
             Self::RealmCreated { .. }
             | Self::RealmUpdated { .. }
             | Self::VerificationAsked { .. }
@@ -60,8 +66,14 @@ impl Event {
             | Self::ManagerSet { .. }
             | Self::OrganizationCreated { .. }
             | Self::OrganizationFounded { .. }
+            | Self::OrganizationUpdated { .. }
+            | Self::OrganizationSuspended { .. }
+            | Self::OrganizationReinstated { .. }
             | Self::IdentifiersSet { .. }
+            | Self::EntitlementsSet { .. }
             | Self::MemberAdded { .. }
+            | Self::MemberUpdated { .. }
+            | Self::MemberRemoved { .. }
             | Self::RoleCreated { .. }
             | Self::PermissionDeclared { .. }
             | Self::DefaultRoleGiven(_)

@@ -10,6 +10,8 @@ mod stale;
 
 pub use audit::AuditFacts;
 
+use std::collections::BTreeSet;
+
 use super::account::{HoldCause, VerifiedHow};
 use super::ids::{
     ApiKeyId, CodeId, EntryId, MessageId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId,
@@ -121,14 +123,46 @@ pub enum Event {
         organization: Company,
         founder: UserId,
     },
+    /// A new slug or title, each as it was and as it is.
+    OrganizationUpdated {
+        organization: OrganizationId,
+        slug: Option<(String, String)>,
+        title: Option<(String, String)>,
+    },
+    OrganizationSuspended {
+        organization: OrganizationId,
+        reason: String,
+    },
+    OrganizationReinstated {
+        organization: OrganizationId,
+        note: Option<String>,
+    },
     IdentifiersSet {
         organization: OrganizationId,
         before: Vec<String>,
         after: Vec<String>,
     },
+    EntitlementsSet {
+        organization: OrganizationId,
+        before: BTreeSet<String>,
+        after: BTreeSet<String>,
+    },
     MemberAdded {
         organization: OrganizationId,
         user: UserId,
+    },
+    /// The attributes of a membership, by their names: what they say may be personal.
+    MemberUpdated {
+        organization: OrganizationId,
+        user: UserId,
+        written: Vec<String>,
+        removed: Vec<String>,
+    },
+    /// A membership ended, and with it every entry there.
+    MemberRemoved {
+        organization: Company,
+        person: Person,
+        taken: Vec<Conferred>,
     },
     RoleCreated {
         role: RoleId,

@@ -18,9 +18,11 @@ impl Event {
             | Self::RegistrationApproved { person, .. }
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
-            | Self::UserReinstated { person, .. } => principal(person.id),
+            | Self::UserReinstated { person, .. }
+            | Self::MemberRemoved { person, .. } => principal(person.id),
             Self::ManagerSet { user, .. }
             | Self::MemberAdded { user, .. }
+            | Self::MemberUpdated { user, .. }
             | Self::RefreshTokenReplayed { user, .. }
             | Self::SignedOut { user, .. }
             | Self::SessionRevoked { user, .. }
@@ -28,6 +30,9 @@ impl Event {
             Self::OrganizationCreated { organization } | Self::OrganizationFounded { organization, .. } => {
                 vec![Key::Organization(organization.id)]
             }
+            Self::OrganizationSuspended { organization, .. }
+            | Self::OrganizationReinstated { organization, .. }
+            | Self::EntitlementsSet { organization, .. } => vec![Key::Organization(*organization)],
             Self::RoleAssigned(conferred)
             | Self::DefaultRoleGiven(conferred)
             | Self::RoleRevoked(conferred)
@@ -43,6 +48,7 @@ impl Event {
             | Self::VerificationSent { .. }
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
+            | Self::OrganizationUpdated { .. }
             | Self::IdentifiersSet { .. }
             | Self::MessageRetried { .. }
             | Self::SignedIn { .. }
