@@ -45,9 +45,12 @@ const ADMINISTERS: [&str; 11] = [
 
 /// What a manager may do about the own team.
 const MANAGES: [&str; 8] = [
+const MANAGES: [&str; 9] = [
     "countersign.users.approve",
+    "countersign.users.update",
     "countersign.users.suspend",
     "countersign.users.set_manager",
+    "countersign.organizations.remove_members",
     "countersign.roles.assign",
     "countersign.roles.grant",
     "countersign.audit.read",
@@ -55,7 +58,7 @@ const MANAGES: [&str; 8] = [
     "shop.*",
 ];
 
-/// The roles of the personas. A manager reads all colleagues, and approves, holds and assigns in the team alone.
+/// The roles of the personas. A manager reads all colleagues, and approves, holds, removes and assigns in the team alone.
 pub(super) fn roles() -> [pb::CreateRoleRequest; 4] {
     let reads = grants(Reach::All, &["countersign.users.read"]);
     [

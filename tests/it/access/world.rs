@@ -87,6 +87,9 @@ pub(super) enum Kind {
     SignedIn,
     /// A member with a session, and its refresh token.
     Refreshable,
+    /// An organization that nobody belongs to.
+    Company,
+    SuspendedCompany,
 }
 
 /// Somebody, or something, that a request is about.
@@ -323,6 +326,9 @@ impl<'a> World<'a> {
             Target::OtherOrganization | Target::OtherAsOwn => Some(&self.other),
             _ => Some(&self.own),
         };
+        if matches!(kind, Kind::Company | Kind::SuspendedCompany) {
+            return self.company(kind).await;
+        }
         if matches!(kind, Kind::ServiceAccount | Kind::KeyHolder) {
             return self.service_account(portal, place, kind).await;
         }
@@ -363,6 +369,17 @@ impl<'a> World<'a> {
         portal.stranger.register(&handle, "Somebody", &codes).await.unwrap();
         let id = portal.operator.user(&handle).await.unwrap().id;
         Subject { id, handle, extra: String::new() }
+    }
+
+    async fn company(&self, kind: Kind) -> Subject {
+        let slug = self.fresh("company");
+        let id = organization(&self.portal, self.realms[0], &slug).await.id;
+        if kind == Kind::SuspendedCompany {
+            let (organization, reason) = (id.clone(), "no contract".to_owned());
+            let request = pb::SuspendOrganizationRequest { organization, reason, ..Default::default() };
+            self.portal.operator.organizations().suspend_organization(request).await.unwrap();
+        }
+        Subject { id, handle: slug, extra: String::new() }
     }
 
     async fn service_account(&self, portal: &Portal, place: Option<&Place>, kind: Kind) -> Subject {

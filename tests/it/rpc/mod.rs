@@ -3,6 +3,7 @@
 mod approval;
 mod authorization;
 mod notification;
+mod member;
 mod organization;
 mod process;
 mod realm;

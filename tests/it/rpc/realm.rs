@@ -62,3 +62,39 @@ both_backends!(realms_are_the_platforms_to_make, async |app: &TestApp| {
     assert_eq!(refusal(service.realms().update_realm(other).await).0, Code::NotFound);
     app.as_operator().realms().create_realm(request()).await.unwrap();
 });
+
+both_backends!(a_realm_is_read_by_who_configures_it_and_listed_by_the_platform, async |app: &TestApp| {
+    let portal = app.realm("acme", Policy { registration_days: 7, ..Default::default() }).await;
+    let all = pb::CreateRoleRequest {
+        grants: grants(pb::Reach::All, &["countersign.*"]),
+        assignable: Some(everywhere(&[])),
+        ..role("all")
+    };
+    portal.define([all]).await;
+    let service = portal.service(app, "all", "all").await;
+    let get = async |caller: &crate::support::Caller, realm: &str| {
+        let request = pb::GetRealmRequest { realm: realm.to_owned() };
+        Ok(caller.realms().get_realm(request).await?.into_inner().realm.unwrap_or_default())
+    };
+    let own: Result<pb::Realm, tonic::Status> = get(&service, "").await;
+    let own = own.unwrap();
+    assert_eq!((own.name.as_str(), own.policy.as_ref().unwrap().registration_days), ("acme", 7));
+    assert_eq!(get(&service, "acme").await.unwrap(), own);
+    for other in ["default", "platform", "no-such-realm"] {
+        assert_eq!(refusal(get(&service, other).await), (Code::NotFound, ErrorReason::NotFound));
+    }
+    assert_eq!(get(&app.as_operator(), &own.id).await.unwrap(), own);
+
+    let list = async |caller: &crate::support::Caller, page_token: &str| {
+        let request = pb::ListRealmsRequest { page_size: 1, page_token: page_token.to_owned() };
+        Ok(caller.realms().list_realms(request).await?.into_inner())
+    };
+    let forbidden: Result<pb::ListRealmsResponse, tonic::Status> = list(&service, "").await;
+    assert_eq!(refusal(forbidden), (Code::PermissionDenied, ErrorReason::PermissionMissing));
+    let operator = app.as_operator();
+    let first = list(&operator, "").await.unwrap();
+    let second = list(&operator, &first.next_page_token).await.unwrap();
+    let names: Vec<_> = first.realms.iter().chain(&second.realms).map(|realm| realm.name.as_str()).collect();
+    assert_eq!((names, second.next_page_token.as_str()), (vec!["default", "acme"], ""));
+    assert!(second.realms[0].policy.is_none());
+});

@@ -32,7 +32,8 @@ pub(crate) struct Aim<'a> {
 
 /// What an RPC can be asked in beside its first form, with what the further form is.
 pub(crate) fn forms(method: &Method) -> impl Iterator<Item = &'static str> {
-    let all = [approval::FORMS, authorization::FORMS, realm::FORMS, role_assignment::FORMS, user::FORMS];
+    let all =
+        [approval::FORMS, authorization::FORMS, organization::FORMS, realm::FORMS, role_assignment::FORMS, user::FORMS];
     let of_this: Vec<_> = all.concat().into_iter().filter(|(rpc, _)| *rpc == method.name).collect();
     of_this.into_iter().map(|(_, form)| form)
 }
@@ -49,6 +50,7 @@ pub(crate) async fn request(world: &World<'_>, method: &Method, form: &str, aim:
         "AuthorizationService" => authorization::request(&asked, rpc, form).await,
         "NotificationService" => notification::request(&asked, rpc).await,
         "OrganizationService" => organization::request(&asked, rpc).await,
+        "OrganizationService" => organization::request(&asked, rpc, form).await,
         "RealmService" => realm::request(&asked, rpc, form).await,
         "RegistrationService" => registration::request(&asked, rpc).await,
         "RoleService" => role::request(&asked, rpc).await,

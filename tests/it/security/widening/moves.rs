@@ -20,7 +20,7 @@ pub(super) async fn play(
     number: usize,
 ) -> Option<String> {
     let (who, hand) = dice.pick(hands).clone();
-    let said = match dice.below(20) {
+    let said = match dice.below(26) {
         0..=4 => assign(realm, hands, &hand, dice).await,
         5 => revoke(realm, hands, &hand, dice).await,
         6..=8 => grant(realm, hands, &hand, dice).await,
@@ -33,6 +33,11 @@ pub(super) async fn play(
         16 => identify(realm, &hand, dice).await,
         17 => create_organization(realm, &hand, dice, number).await,
         18 => create_service(realm, &hand, dice, number).await,
+        19 => suspend_organization(realm, &hand, dice).await,
+        20 => entitle(realm, &hand, dice).await,
+        21 | 22 => update_member(realm, &hand, dice).await,
+        23 => remove_member(realm, &hand, dice).await,
+        24 => move_member(realm, &hand, dice).await,
         _ => {
             let name = dice.pick(&realm.services).handle.clone();
             mint(app, hands, &hand, &name).await
@@ -138,6 +143,52 @@ async fn add_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<Str
     let attributes = if dice.chance(50) { [(ATTRIBUTE.to_owned(), "north".to_owned())].into() } else { [].into() };
     let request = pb::AddMemberRequest { organization, user, attributes, ..Default::default() };
     hand.organizations().add_member(request).await.ok().map(|_| said)
+}
+
+async fn suspend_organization(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    let organization = dice.pick(&realm.organizations).0.clone();
+    if dice.chance(50) {
+        let said = format!("ReinstateOrganization {organization}");
+        let request = pb::ReinstateOrganizationRequest { organization, ..Default::default() };
+        return hand.organizations().reinstate_organization(request).await.ok().map(|_| said);
+    }
+    let said = format!("SuspendOrganization {organization}");
+    let reason = "at random".to_owned();
+    let request = pb::SuspendOrganizationRequest { organization, reason, ..Default::default() };
+    hand.organizations().suspend_organization(request).await.ok().map(|_| said)
+}
+
+async fn entitle(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    let organization = dice.pick(&realm.organizations).0.clone();
+    let entitlements = if dice.chance(70) { vec![PRODUCT.to_owned()] } else { vec![] };
+    let said = format!("SetEntitlements {entitlements:?} of {organization}");
+    let request = pb::SetEntitlementsRequest { organization, entitlements, ..Default::default() };
+    hand.organizations().set_entitlements(request).await.ok().map(|_| said)
+}
+
+async fn update_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    let (user, organization) = (dice.pick(&realm.people).handle.clone(), dice.pick(&realm.organizations).0.clone());
+    let attributes = if dice.chance(70) { [(ATTRIBUTE.to_owned(), "south".to_owned())].into() } else { [].into() };
+    let said = format!("UpdateMember {user} of {organization} to {attributes:?}");
+    let request = pb::UpdateMemberRequest { organization, user, attributes, ..Default::default() };
+    hand.organizations().update_member(request).await.ok().map(|_| said)
+}
+
+async fn remove_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    let (user, organization) = (dice.pick(&realm.people).handle.clone(), dice.pick(&realm.organizations).0.clone());
+    let said = format!("RemoveMember {user} of {organization}");
+    let request = pb::RemoveMemberRequest { organization, user, ..Default::default() };
+    hand.organizations().remove_member(request).await.ok().map(|_| said)
+}
+
+async fn move_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    let user = dice.pick(&realm.people).handle.clone();
+    let (organization, destination) =
+        (dice.pick(&realm.organizations).0.clone(), dice.pick(&realm.organizations).0.clone());
+    let attributes = if dice.chance(50) { [(ATTRIBUTE.to_owned(), "west".to_owned())].into() } else { [].into() };
+    let said = format!("MoveMember {user} from {organization} to {destination} with {attributes:?}");
+    let request = pb::MoveMemberRequest { organization, user, destination, attributes, ..Default::default() };
+    hand.organizations().move_member(request).await.ok().map(|_| said)
 }
 
 async fn configure(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {

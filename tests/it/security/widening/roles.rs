@@ -10,15 +10,19 @@ use super::world::Realm;
 use crate::support::{grants, role};
 
 /// What is asked about: the reserved permissions that have calls so far, one that has none, and the realm's own.
-pub(super) const ASKED: [&str; 19] = [
+pub(super) const ASKED: [&str; 23] = [
     "countersign.users.read",
     "countersign.users.approve",
     "countersign.users.suspend",
     "countersign.users.delete",
+    "countersign.users.update",
     "countersign.users.set_manager",
     "countersign.organizations.create",
     "countersign.organizations.identify",
+    "countersign.organizations.suspend",
+    "countersign.organizations.entitle",
     "countersign.organizations.add_members",
+    "countersign.organizations.remove_members",
     "countersign.roles.assign",
     "countersign.roles.grant",
     "countersign.roles.define",

@@ -12,13 +12,17 @@ use super::{company, create_service, open_door};
 use crate::support::{At, Caller, Portal, Reachable as _, TestApp, grants, role};
 
 /// What lets somebody change who holds what. Whoever tries the realm has some of it.
-const LEVERS: [&str; 11] = [
+const LEVERS: [&str; 15] = [
     "countersign.users.read",
     "countersign.users.approve",
     "countersign.users.suspend",
+    "countersign.users.update",
     "countersign.users.set_manager",
     "countersign.organizations.create",
+    "countersign.organizations.suspend",
+    "countersign.organizations.entitle",
     "countersign.organizations.add_members",
+    "countersign.organizations.remove_members",
     "countersign.roles.assign",
     "countersign.roles.grant",
     "countersign.roles.define",
