@@ -180,12 +180,17 @@ both_backends!(a_caller_lists_what_they_read, async |app: &TestApp| {
     let licensed = pb::RoleConditionsSpec { any_entitlement: text(&["audited"]), ..Default::default() };
     let auditor = pb::CreateRoleRequest { conditions: Some(licensed), ..powers("auditor", everywhere(&[]), &reads) };
     portal.define([powers("clerk", within(&[]), &reads), auditor]).await;
-    entitle(&portal.operator, "globex", &["audited"]).await.unwrap();
+    for slug in ["globex", "initech"] {
+        entitle(&portal.operator, slug, &["audited"]).await.unwrap();
+    }
     let clerk = member_of_acme(app, &portal, "clerk@mail.example").await;
     portal.operator.assign(&clerk.id, "clerk", ACME).await.unwrap();
     assert_eq!(slugs(&clerk.caller, named("")).await, ["acme"]);
-    let auditor = portal.service(app, "auditor", "auditor").await;
-    assert_eq!(slugs(&auditor, named("")).await, ["globex"]);
+    portal.newcomer(app, "auditor@mail.example", &[]).await;
+    portal.operator.add_member("globex", "auditor@mail.example").await.unwrap();
+    portal.operator.assign("auditor@mail.example", "auditor", At::Realm).await.unwrap();
+    let auditor = portal.enter(app, "auditor@mail.example").await.caller;
+    assert_eq!(slugs(&auditor, named("")).await, ["globex", "initech"]);
     assert_eq!(get(&auditor, "globex").await.unwrap().slug, "globex");
     assert_eq!(refusal(get(&auditor, "acme").await), (Code::NotFound, ErrorReason::NotFound));
     assert!(slugs(&auditor, named("acme")).await.is_empty());
