@@ -5,7 +5,6 @@
 //! |---|---|
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
-//! | `housekeeping` | drops what nobody asks for any more: old lines of the change log, old answers |
 //! | `refusals` | writes what was counted of refused public calls into the audit log |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
 //! | `tail` | reads the change log; only where other processes write to the same record |
@@ -211,7 +210,6 @@ mod tests {
     async fn tasks_stop_in_reverse_order() {
         let (log, mut tasks) = (Arc::new(Mutex::new(vec![])), Tasks::default());
         for name in ["first", "second", "third"] {
-            tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
             tasks.spawn(OUTBOX, Sleeper(name, Arc::clone(&log)), &CancellationToken::new());
         }
         tasks.stop().await;
@@ -231,7 +229,6 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_was_told_to_stop_has_not_died() {
         let (all, mut tasks) = (CancellationToken::new(), Tasks::default());
-        tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
         tasks.spawn(OUTBOX, Sleeper("outbox", Arc::default()), &all);
         all.cancel();
         let quiet = tokio::time::timeout(Duration::from_millis(50), tasks.died()).await;

@@ -44,8 +44,7 @@ const ADMINISTERS: [&str; 11] = [
 ];
 
 /// What a manager may do about the own team.
-const MANAGES: [&str; 8] = [
-const MANAGES: [&str; 9] = [
+const MANAGES: [&str; 10] = [
     "countersign.users.approve",
     "countersign.users.update",
     "countersign.users.suspend",

@@ -38,7 +38,7 @@ impl Wire {
         let mut client = Grpc::new(self.0.clone());
         client.ready().await.unwrap();
         let mut answers = client.server_streaming(request, path.parse().unwrap(), Encoded).await?.into_inner();
-        Ok(answers.message().await?.expect("an answer, or why there is none"))
+        Ok(answers.message().await?.unwrap())
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod approval;
 mod authorization;
-mod notification;
 mod member;
+mod notification;
 mod organization;
 mod process;
 mod realm;

@@ -20,8 +20,8 @@ async fn follow(caller: &Caller, token: &str) -> Result<Steps, Status> {
 }
 
 async fn next(steps: &mut Steps) -> Result<pb::WatchChangesResponse, Status> {
-    let step = tokio::time::timeout(PATIENCE, steps.message()).await.expect("the next step comes");
-    step.map(|step| step.expect("a stream ends with an error"))
+    let step = tokio::time::timeout(PATIENCE, steps.message()).await.unwrap();
+    step.map(|step| step.unwrap())
 }
 
 /// The next step that tells of something.

@@ -49,7 +49,6 @@ pub(crate) async fn request(world: &World<'_>, method: &Method, form: &str, aim:
         "AuditService" => audit::request(&asked, rpc).await,
         "AuthorizationService" => authorization::request(&asked, rpc, form).await,
         "NotificationService" => notification::request(&asked, rpc).await,
-        "OrganizationService" => organization::request(&asked, rpc).await,
         "OrganizationService" => organization::request(&asked, rpc, form).await,
         "RealmService" => realm::request(&asked, rpc, form).await,
         "RegistrationService" => registration::request(&asked, rpc).await,
