@@ -28,10 +28,16 @@ macro_rules! both {
     };
 }
 
-/// As `both`, and on PostgreSQL something more, which goes with what `both` takes down.
+/// As `both`, and on PostgreSQL something more.
 macro_rules! both_and_postgres {
     ($name:literal) => {
-        Change { postgres: (include_str!(concat!("sql/", $name, ".up.postgres.sql")), ""), ..both!($name) }
+        Change {
+            postgres: (
+                include_str!(concat!("sql/", $name, ".up.postgres.sql")),
+                include_str!(concat!("sql/", $name, ".down.postgres.sql")),
+            ),
+            ..both!($name)
+        }
     };
 }
 
@@ -59,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(both!("m0006_sessions")),
             Box::new(both_and_postgres!("m0009_lists")),
             Box::new(both!("m0010_mail_lists")),
+            Box::new(both_and_postgres!("m0011_access")),
             Box::new(both!("m0012_holders")),
         ]
     }

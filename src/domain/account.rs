@@ -172,7 +172,7 @@ impl Gate {
             Self::EmailNotVerified => "VerifyEmail or MarkEmailVerified",
             Self::PasswordMustChange => "ChangePassword",
             Self::BasicAccessMissing => "AssignRole",
-            Self::Disabled => "CreateServiceAccount",
+            Self::Disabled => "EnableServiceAccount",
         }
     }
 }

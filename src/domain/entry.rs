@@ -6,6 +6,14 @@ use super::ids::PrincipalId;
 use super::snapshot::Entry;
 use super::time::Timestamp;
 
+/// Whether an entry counts, as far as time goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EntryState {
+    Active,
+    NotYet,
+    Expired,
+}
+
 /// How an entry came about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Origin {

@@ -123,6 +123,14 @@ fn founding(policy: &Policy, catalogue: &Catalogue, found: &mut Vec<Contradictio
     }
 }
 
+/// Why founders could not have the role.
+#[must_use]
+pub fn unfit_for_founders(policy: &Policy, role: &Role) -> Vec<Contradiction> {
+    let mut found = vec![];
+    founding_role(policy, role, &mut found);
+    found
+}
+
 fn founding_role(policy: &Policy, role: &Role, found: &mut Vec<Contradiction>) {
     let name = || role.name.clone();
     if !role.assignable.organization {

@@ -1,14 +1,16 @@
-//! Permissions, roles and entries.
+//! Permissions and entries.
+
+use std::collections::BTreeMap;
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
 
-use super::entity::{entries, permissions, roles};
+use super::entity::{entries, permissions};
 use super::error::{Result, corrupt};
-use super::rows::{Rows, document, read, variant, word};
-use crate::domain::catalogue::{Permission, Role};
+use super::rows::{Rows, variant, word};
+use crate::domain::catalogue::Permission;
 use crate::domain::entry::EntryRow;
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId};
 use crate::domain::permission::{Pattern, PermissionName, Reach};
@@ -53,6 +55,22 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         .transpose()
     }
 
+    /// When each of these permissions was first declared; unknown names are left out.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn declared_at(&self, names: &[&str]) -> Result<BTreeMap<String, Timestamp>> {
+        let rows: Vec<(String, i64)> = permissions::Entity::find()
+            .select_only()
+            .columns([permissions::Column::Name, permissions::Column::CreatedAt])
+            .filter(permissions::Column::RealmId.eq(self.realm.0))
+            .filter(permissions::Column::Name.is_in(names.iter().copied()))
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        Ok(rows.into_iter().map(|(name, at)| (name, Timestamp(at))).collect())
+    }
+
     /// Writes a permission, new or known; when it was first declared stays.
     ///
     /// # Errors
@@ -76,37 +94,6 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             ])
             .to_owned();
         permissions::Entity::insert(row).on_conflict(update).exec_without_returning(self.conn).await?;
-        Ok(())
-    }
-
-    /// Every role of the realm, by name.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn roles(&self) -> Result<Vec<Role>> {
-        let rows = roles::Entity::find()
-            .filter(roles::Column::RealmId.eq(self.realm.0))
-            .order_by_asc(roles::Column::Name)
-            .all(self.conn)
-            .await?;
-        rows.iter().map(|row| read(&row.definition, "role")).collect()
-    }
-
-    /// Makes a role.
-    ///
-    /// # Errors
-    /// [`super::Constraint::RoleName`] if the name is taken.
-    pub async fn insert_role(&self, role: &Role, now: Timestamp) -> Result<()> {
-        let row = roles::ActiveModel {
-            id: Set(role.id.0),
-            realm_id: Set(self.realm.0),
-            name: Set(role.name.clone()),
-            title: Set(role.title.clone()),
-            definition: Set(document(role)?),
-            version: Set(1),
-            created_at: Set(now.0),
-        };
-        row.insert(self.conn).await?;
         Ok(())
     }
 
@@ -142,6 +129,19 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let row =
             entries::Entity::find_by_id(id.0).filter(entries::Column::RealmId.eq(self.realm.0)).one(self.conn).await?;
         row.map(entry).transpose()
+    }
+
+    /// Removes everything that a principal holds.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn delete_entries_of(&self, principal: PrincipalId) -> Result<()> {
+        entries::Entity::delete_many()
+            .filter(entries::Column::RealmId.eq(self.realm.0))
+            .filter(entries::Column::PrincipalId.eq(principal.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
     }
 
     /// Who holds an entry in the organization or realm-wide, each once.
@@ -242,7 +242,7 @@ fn permission(row: permissions::Model) -> Result<Permission> {
     })
 }
 
-fn entry(row: entries::Model) -> Result<EntryRow> {
+pub(in crate::store) fn entry(row: entries::Model) -> Result<EntryRow> {
     let confers = match (row.role_id, row.pattern, row.reach) {
         (Some(role), _, _) => Confers::Role(RoleId(role)),
         (None, Some(pattern), Some(reach)) => grant(&pattern, &reach)?,

@@ -2,14 +2,14 @@
 
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QuerySelect,
+    ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::Store;
 use super::entity::{api_keys, realms, service_accounts};
 use super::error::{Result, corrupt};
-use super::rows::Rows;
+use super::rows::{Rows, matching};
 use crate::domain::change::Loaded;
 use crate::domain::ids::{ApiKeyId, Mark, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
 use crate::domain::realm::Position;
@@ -19,7 +19,41 @@ use crate::domain::time::Timestamp;
 /// Realm, account, when the key expires, when it was revoked, whether the realm is the platform's, revision, mark.
 type CredentialRow = (uuid::Uuid, uuid::Uuid, Option<i64>, Option<i64>, bool, i64, i64);
 
+/// What comes between the name that an account had and its id, once the name is free. No name has it.
+const FREED: char = '#';
+
+/// Which service accounts to list. Empty fields do not narrow.
+#[derive(Clone, Default, Debug)]
+pub struct ServiceAccountFilter {
+    /// Part of the name, in any case.
+    pub name: Option<String>,
+    pub organization: Option<OrganizationId>,
+    /// Only disabled ones.
+    pub disabled: bool,
+    /// Only those of these organizations; absent = also those of the realm.
+    pub within: Option<Vec<OrganizationId>>,
+    /// Only accounts after this one.
+    pub after: Option<ServiceAccountId>,
+}
+
 impl Store {
+    /// Writes down when keys were used last, each by its hash; an earlier instant than the one written stays unwritten.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn note_uses(&self, uses: &[([u8; 32], Timestamp)]) -> Result<()> {
+        for (hash, at) in uses {
+            let earlier = api_keys::Column::LastUsedAt.is_null().or(api_keys::Column::LastUsedAt.lt(at.0));
+            api_keys::Entity::update_many()
+                .col_expr(api_keys::Column::LastUsedAt, Some(at.0).into())
+                .filter(api_keys::Column::SecretHash.eq(hash.to_vec()))
+                .filter(earlier)
+                .exec(&self.write)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Whom the API key of that hash stands for, nobody if it is revoked; `None` if it is unknown. One statement, in any
     /// realm: a credential names its realm and not the other way round.
     ///
@@ -94,17 +128,84 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(())
     }
 
+    /// A page of service accounts, the oldest first.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn list_service_accounts(
+        &self,
+        filter: &ServiceAccountFilter,
+        limit: u64,
+    ) -> Result<Vec<ServiceAccount>> {
+        let ServiceAccountFilter { name, organization, disabled, within, after } = filter;
+        let which = Condition::all()
+            .add_option(name.as_ref().map(|part| service_accounts::Column::Name.like(matching("%", part))))
+            .add_option(organization.map(|id| service_accounts::Column::OrganizationId.eq(id.0)))
+            .add_option(disabled.then(|| service_accounts::Column::DisabledAt.is_not_null()))
+            .add_option(within.as_ref().map(|organizations| {
+                service_accounts::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0))
+            }))
+            .add_option(after.map(|after| service_accounts::Column::Id.gt(after.0)));
+        let page = self.living_accounts().filter(which).order_by_asc(service_accounts::Column::Id).limit(limit);
+        Ok(page.all(self.conn).await?.into_iter().map(service_account).collect())
+    }
+
+    /// Deletes a service account: its name and SPIFFE id are free. The row stays, since the audit log and whatever it
+    /// made refer to it.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn delete_service_account(&self, account: &ServiceAccount, now: Timestamp) -> Result<()> {
+        let gone = ServiceAccount {
+            // No account has such a name.
+            name: format!("{}{FREED}{}", account.name, account.id),
+            spiffe_id: None,
+            disabled_at: Some(account.disabled_at.unwrap_or(now)),
+            version: account.version + 1,
+            ..account.clone()
+        };
+        let row = service_accounts::ActiveModel { deleted_at: Set(Some(now.0)), ..self.service_account_row(&gone) };
+        row.update(self.conn).await?;
+        Ok(())
+    }
+
     /// How many keys of the account are neither revoked nor expired.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn live_api_keys(&self, account: ServiceAccountId, now: Timestamp) -> Result<u64> {
-        let unexpired = api_keys::Column::ExpiresAt.is_null().or(api_keys::Column::ExpiresAt.gt(now.0));
-        let live = api_keys::Entity::find()
-            .filter(api_keys::Column::ServiceAccountId.eq(account.0))
-            .filter(api_keys::Column::RevokedAt.is_null())
-            .filter(unexpired);
-        Ok(live.count(self.conn).await?)
+        Ok(self.keys_of(account).filter(live(now)).count(self.conn).await?)
+    }
+
+    /// A page of the account's keys after this one, the oldest first; with an instant, only those that live then.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn list_api_keys(
+        &self,
+        account: ServiceAccountId,
+        living: Option<Timestamp>,
+        after: Option<ApiKeyId>,
+        limit: u64,
+    ) -> Result<Vec<ApiKey>> {
+        let which = Condition::all()
+            .add_option(living.map(live))
+            .add_option(after.map(|after| api_keys::Column::Id.gt(after.0)));
+        let page = self.keys_of(account).filter(which).order_by_asc(api_keys::Column::Id).limit(limit);
+        page.all(self.conn).await?.into_iter().map(api_key).collect()
+    }
+
+    /// Revokes every key of the account that is not revoked yet. Answers their hashes.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn revoke_api_keys(&self, account: ServiceAccountId, now: Timestamp) -> Result<Vec<[u8; 32]>> {
+        let unrevoked = self.keys_of(account).filter(api_keys::Column::RevokedAt.is_null());
+        let keys = unrevoked.all(self.conn).await?.into_iter().map(api_key).collect::<Result<Vec<_>>>()?;
+        for key in &keys {
+            self.revoke_api_key(key.id, now).await?;
+        }
+        Ok(keys.into_iter().map(|key| key.secret_hash).collect())
     }
 
     /// Who ever made a key of the account, revoked ones included.
@@ -184,20 +285,42 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             created_at: Set(account.created_at.0),
             created_by: Set(account.created_by.map(|by| by.0)),
             version: Set(account.version),
+            deleted_at: NotSet,
         }
+    }
+
+    fn living_accounts(&self) -> sea_orm::Select<service_accounts::Entity> {
+        service_accounts::Entity::find()
+            .filter(service_accounts::Column::RealmId.eq(self.realm.0))
+            .filter(service_accounts::Column::DeletedAt.is_null())
+    }
+
+    fn keys_of(&self, account: ServiceAccountId) -> sea_orm::Select<api_keys::Entity> {
+        api_keys::Entity::find()
+            .filter(api_keys::Column::RealmId.eq(self.realm.0))
+            .filter(api_keys::Column::ServiceAccountId.eq(account.0))
     }
 
     async fn service_account_where(
         &self,
         which: impl sea_orm::sea_query::IntoCondition,
     ) -> Result<Option<ServiceAccount>> {
-        let row = service_accounts::Entity::find()
-            .filter(service_accounts::Column::RealmId.eq(self.realm.0))
-            .filter(which)
-            .one(self.conn)
-            .await?;
-        Ok(row.map(service_account))
+        Ok(self.living_accounts().filter(which).one(self.conn).await?.map(service_account))
     }
+}
+
+/// The name of an account, also of one whose name is free again.
+pub(in crate::store) fn as_it_was(name: String) -> String {
+    match name.split_once(FREED) {
+        Some((name, _)) => name.to_owned(),
+        None => name,
+    }
+}
+
+/// Neither revoked nor expired.
+fn live(now: Timestamp) -> Condition {
+    let unexpired = api_keys::Column::ExpiresAt.is_null().or(api_keys::Column::ExpiresAt.gt(now.0));
+    Condition::all().add(api_keys::Column::RevokedAt.is_null()).add(unexpired)
 }
 
 fn service_account(row: service_accounts::Model) -> ServiceAccount {
@@ -212,6 +335,7 @@ fn service_account(row: service_accounts::Model) -> ServiceAccount {
         created_at,
         created_by,
         version,
+        deleted_at: _,
     } = row;
     ServiceAccount {
         id: ServiceAccountId(id),

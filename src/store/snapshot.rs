@@ -39,7 +39,7 @@ SELECT 1, id, manager_id, NULL, approval, NULL, NULL, NULL, verified_at, deleted
 FROM users WHERE id = $2 AND realm_id = $1
 UNION ALL
 SELECT 2, id, organization_id, NULL, name, NULL, NULL, NULL, disabled_at, NULL, NULL, NULL, NULL, NULL
-FROM service_accounts WHERE id = $2 AND realm_id = $1
+FROM service_accounts WHERE id = $2 AND realm_id = $1 AND deleted_at IS NULL
 UNION ALL
 SELECT 3, user_id, NULL, NULL, cause, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM holds WHERE user_id = $2 AND realm_id = $1

@@ -130,8 +130,9 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .into_tuple()
             .all(self.conn)
             .await?;
+        let services = services.into_iter().map(|(id, name)| (id, super::service_account::as_it_was(name)));
         let named = |person| move |(id, handle)| (PrincipalId(id), person, handle);
-        Ok(people.into_iter().map(named(true)).chain(services.into_iter().map(named(false))).collect())
+        Ok(people.into_iter().map(named(true)).chain(services.map(named(false))).collect())
     }
 
     /// Whose direct manager this user is.

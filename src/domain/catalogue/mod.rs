@@ -23,7 +23,7 @@ use super::permission::{Pattern, PermissionName, Reaches, Shape, reserved};
 use super::policy::{OrganizationsPerUser, Policy};
 use super::snapshot::{Confers, Principal};
 
-pub use self::role::{Assignable, Conditions, DefaultFor, Exclusion, Role};
+pub use self::role::{Assignable, Conditions, DefaultFor, Exclusion, Role, RoleRow};
 
 /// The most permissions that a realm declares: what the service is measured at.
 pub const PERMISSIONS_MAX: usize = 10_000;
@@ -184,6 +184,12 @@ impl Catalogue {
     pub fn with_included(&self, id: RoleId) -> impl Iterator<Item = &Role> {
         let closure = self.compiled(id).map(|compiled| &*compiled.closure).unwrap_or_default();
         closure.iter().map(|index| &self.at(*index).role)
+    }
+
+    /// Whether the role confers the permission at some reach, itself or by a role that it includes, conditions aside.
+    #[must_use]
+    pub fn role_confers(&self, id: RoleId, permission: PermissionId) -> bool {
+        self.compiled(id).is_some_and(|compiled| compiled.reaches(permission) != Reaches::NONE)
     }
 
     /// Whether a role of this id would include itself if it included these.

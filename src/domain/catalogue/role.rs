@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::RoleId;
 use crate::domain::permission::{Pattern, Reach};
+use crate::domain::time::Timestamp;
 
 /// A named set of permission patterns, each with a reach.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,6 +36,44 @@ pub struct Role {
     /// The mail topics that holders take, and about whom.
     #[serde(default)]
     pub topics: Vec<(String, Reach)>,
+}
+
+impl Role {
+    /// What is left of a role that was deleted: its id and its names. It confers nothing, and is assigned nowhere.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self {
+            id: self.id,
+            name: self.name.clone(),
+            title: self.title.clone(),
+            description: String::new(),
+            grants: vec![],
+            includes: vec![],
+            assignable: Assignable::default(),
+            restricted: false,
+            resource_type: None,
+            may_assign: vec![],
+            conditions: Conditions::default(),
+            topics: vec![],
+        }
+    }
+}
+
+/// A role as the record keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoleRow {
+    pub role: Role,
+    pub created_at: Timestamp,
+    /// Counts the writes of this role; its printed form is the etag.
+    pub version: i64,
+}
+
+impl RoleRow {
+    /// Opaque to clients; equal as long as nobody wrote the role.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.version)
+    }
 }
 
 /// Where a role may be assigned. The default is nowhere: such a role is there to be included.

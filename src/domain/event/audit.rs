@@ -1,6 +1,6 @@
 //! What the audit log says of each event. Never a secret, never an address.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Company, Conferred, Event};
@@ -108,21 +108,31 @@ impl Event {
                 facts("organization.member_added", Some(*organization), user.0, json!({}))
             }
             Self::RoleCreated { role, name } => facts("role.created", None, role.0, json!({ "name": name })),
-            Self::PermissionDeclared { name } => AuditFacts {
-                event: "permission.declared",
-                organization: None,
-                target: None,
-                details: json!({ "name": name }),
-            },
+            Self::RoleUpdated { role, changes } => {
+                let change = |(before, after): &(Value, Value)| json!({ "before": before, "after": after });
+                let changes: Map<_, _> = changes.iter().map(|(field, pair)| (field.clone(), change(pair))).collect();
+                facts("role.updated", None, role.0, Value::Object(changes))
+            }
+            Self::RoleDeleted { role, name } => facts("role.deleted", None, role.0, json!({ "name": name })),
+            Self::PermissionDeclared { name } => about_permission("permission.declared", name),
+            Self::PermissionRetired { name } => about_permission("permission.retired", name),
             Self::RoleAssigned(conferred) => conferred.audit("role.assigned"),
             Self::DefaultRoleGiven(conferred) => conferred.audit("role.given_by_default"),
             Self::RoleRevoked(conferred) => conferred.audit("role.revoked"),
             Self::PermissionGranted(conferred) => conferred.audit("permission.granted"),
+            Self::PermissionRevoked(conferred) => conferred.audit("permission.revoked"),
             Self::ServiceAccountCreated { account, name, organization } => {
                 facts("service_account.created", *organization, account.0, json!({ "name": name }))
             }
             Self::ServiceAccountEnabled { account, organization } => {
                 facts("service_account.enabled", *organization, account.0, json!({}))
+            }
+            Self::ServiceAccountDisabled { account, organization } => {
+                facts("service_account.disabled", *organization, account.0, json!({}))
+            }
+            Self::ServiceAccountDeleted { account, name, organization, keys } => {
+                let details = json!({ "name": name, "keys_revoked": keys.len() });
+                facts("service_account.deleted", *organization, account.0, details)
             }
             Self::ApiKeyCreated { key, account, organization, .. } => {
                 facts("api_key.created", *organization, account.0, json!({ "api_key": key }))
@@ -154,6 +164,11 @@ impl Event {
             }
         }
     }
+}
+
+/// Permissions have no id: the name says which.
+fn about_permission(event: &'static str, name: &str) -> AuditFacts {
+    AuditFacts { event, organization: None, target: None, details: json!({ "name": name }) }
 }
 
 impl Conferred {

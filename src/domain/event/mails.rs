@@ -75,11 +75,17 @@ impl Event {
             | Self::MemberUpdated { .. }
             | Self::MemberRemoved { .. }
             | Self::RoleCreated { .. }
+            | Self::RoleUpdated { .. }
+            | Self::RoleDeleted { .. }
             | Self::PermissionDeclared { .. }
+            | Self::PermissionRetired { .. }
             | Self::DefaultRoleGiven(_)
             | Self::PermissionGranted(_)
+            | Self::PermissionRevoked(_)
             | Self::ServiceAccountCreated { .. }
             | Self::ServiceAccountEnabled { .. }
+            | Self::ServiceAccountDisabled { .. }
+            | Self::ServiceAccountDeleted { .. }
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
             | Self::MessageRetried { .. }

@@ -10,7 +10,9 @@ mod stale;
 
 pub use audit::AuditFacts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::account::{HoldCause, VerifiedHow};
 use super::ids::{
@@ -168,7 +170,20 @@ pub enum Event {
         role: RoleId,
         name: String,
     },
+    RoleUpdated {
+        role: RoleId,
+        /// What changed, by field: as it was, as it is.
+        changes: BTreeMap<String, (Value, Value)>,
+    },
+    /// Its assignments confer nothing from now on; they go in their own time.
+    RoleDeleted {
+        role: RoleId,
+        name: String,
+    },
     PermissionDeclared {
+        name: String,
+    },
+    PermissionRetired {
         name: String,
     },
     RoleAssigned(Conferred),
@@ -176,6 +191,7 @@ pub enum Event {
     DefaultRoleGiven(Conferred),
     RoleRevoked(Conferred),
     PermissionGranted(Conferred),
+    PermissionRevoked(Conferred),
     ServiceAccountCreated {
         account: ServiceAccountId,
         name: String,
@@ -184,6 +200,18 @@ pub enum Event {
     ServiceAccountEnabled {
         account: ServiceAccountId,
         organization: Option<OrganizationId>,
+    },
+    ServiceAccountDisabled {
+        account: ServiceAccountId,
+        organization: Option<OrganizationId>,
+    },
+    /// What it held is gone with it.
+    ServiceAccountDeleted {
+        account: ServiceAccountId,
+        name: String,
+        organization: Option<OrganizationId>,
+        /// The hashes of the keys that were still to be revoked.
+        keys: Vec<[u8; 32]>,
     },
     ApiKeyCreated {
         key: ApiKeyId,

@@ -10,9 +10,12 @@ impl Event {
     pub fn stale(&self) -> Vec<Key> {
         let principal = |user: UserId| vec![Key::Principal(user.into())];
         match self {
-            Self::RealmUpdated { .. } | Self::RoleCreated { .. } | Self::PermissionDeclared { .. } => {
-                vec![Key::Catalogue]
-            }
+            Self::RealmUpdated { .. }
+            | Self::RoleCreated { .. }
+            | Self::RoleUpdated { .. }
+            | Self::RoleDeleted { .. }
+            | Self::PermissionDeclared { .. }
+            | Self::PermissionRetired { .. } => vec![Key::Catalogue],
             Self::Registered { person, again: true, .. }
             | Self::EmailVerified { person, .. }
             | Self::RegistrationApproved { person, .. }
@@ -36,9 +39,14 @@ impl Event {
             Self::RoleAssigned(conferred)
             | Self::DefaultRoleGiven(conferred)
             | Self::RoleRevoked(conferred)
-            | Self::PermissionGranted(conferred) => vec![Key::Principal(conferred.principal)],
-            Self::ServiceAccountCreated { account, .. } | Self::ServiceAccountEnabled { account, .. } => {
-                vec![Key::Principal((*account).into())]
+            | Self::PermissionGranted(conferred)
+            | Self::PermissionRevoked(conferred) => vec![Key::Principal(conferred.principal)],
+            Self::ServiceAccountCreated { account, .. }
+            | Self::ServiceAccountEnabled { account, .. }
+            | Self::ServiceAccountDisabled { account, .. } => vec![Key::Principal((*account).into())],
+            Self::ServiceAccountDeleted { account, keys, .. } => {
+                let keys = keys.iter().map(|hash| Key::Credential(*hash));
+                keys.chain([Key::Principal((*account).into())]).collect()
             }
             Self::ApiKeyCreated { hash, .. } | Self::ApiKeyRevoked { hash, .. } => vec![Key::Credential(*hash)],
             // A realm begins with a log of its own.

@@ -13,6 +13,7 @@ pub struct Model {
     pub definition: String,
     pub version: i64,
     pub created_at: i64,
+    pub deleted_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

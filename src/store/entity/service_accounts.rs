@@ -16,6 +16,7 @@ pub struct Model {
     pub created_at: i64,
     pub created_by: Option<Uuid>,
     pub version: i64,
+    pub deleted_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

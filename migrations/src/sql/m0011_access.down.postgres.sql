@@ -1,0 +1,2 @@
+
+DROP INDEX service_accounts_search;
