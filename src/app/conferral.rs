@@ -40,7 +40,9 @@ impl Change<'_> {
         self.require_may_give(subject.principal(), role.id, scope, resource.is_some()).await?;
         assignment::fits(&role, scope, resource.as_ref()).map_err(unfit)?;
         self.require_kind(&role, subject.principal(), scope).await?;
-        self.require_membership(subject.principal(), scope).await?;
+        if self.becomes_a_member(subject.principal(), scope).await? {
+            self.make_member(receiver, scope).await?;
+        }
         let entry = Entry {
             id: EntryId(self.app.clock.new_id()),
             confers: Confers::Role(role.id),
@@ -52,9 +54,23 @@ impl Change<'_> {
         if let Some(there) = same(&held, &entry) {
             return Ok(there.clone());
         }
-        self.require_no_exclusion(&held, &role, scope)?;
-        let row = self.insert_entry(receiver, &held, entry).await?;
-        let conferred = self.conferred(&row, shown_title(&role)).await?;
+        self.insert_assignment(receiver, &role, &held, entry).await
+    }
+
+    /// Writes an assignment beside what the principal holds already, and says so.
+    ///
+    /// # Errors
+    /// EXCLUDED_ROLES, LIMIT_REACHED.
+    pub(super) async fn insert_assignment(
+        &mut self,
+        receiver: PrincipalId,
+        role: &Role,
+        held: &[EntryRow],
+        entry: Entry,
+    ) -> Result<EntryRow> {
+        self.require_no_exclusion(held, role, entry.scope)?;
+        let row = self.insert_entry(receiver, held, entry).await?;
+        let conferred = self.conferred(&row, shown_title(role)).await?;
         self.record(Event::RoleAssigned(conferred));
         Ok(row)
     }
@@ -166,7 +182,11 @@ impl Change<'_> {
         })
     }
 
-    async fn require_kind(&self, role: &Role, receiver: &Principal, scope: Scope) -> Result<()> {
+    /// Requires that the role is for the organization's kind, or for the receiver's.
+    ///
+    /// # Errors
+    /// NOT_FOUND, KIND_NOT_ALLOWED.
+    pub(super) async fn require_kind(&self, role: &Role, receiver: &Principal, scope: Scope) -> Result<()> {
         let organization = match scope.organization() {
             Some(id) => Some(self.organization(id).await?.ok_or_else(|| Error::not_found("organization"))?),
             None => None,
@@ -175,8 +195,12 @@ impl Change<'_> {
         assignment::fits_kind(role, receiver, kind).map_err(unfit)
     }
 
-    async fn require_membership(&mut self, receiver: &Principal, scope: Scope) -> Result<()> {
-        let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) else { return Ok(()) };
+    /// Whether the receiver has yet to become a member of the scope's organization, which the actor may make it.
+    ///
+    /// # Errors
+    /// NOT_A_MEMBER, ACTOR_WOULD_GAIN.
+    pub(super) async fn becomes_a_member(&self, receiver: &Principal, scope: Scope) -> Result<bool> {
+        let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) else { return Ok(false) };
         let mut guard = self.guard().await?;
         if !self.may_add_members(&mut guard, organization).await? {
             return Err(not_a_member(organization));
@@ -184,7 +208,16 @@ impl Change<'_> {
         if self.behind().await?.contains(&receiver.id) {
             return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
         }
-        let user = self.rows().user(UserId(receiver.id.0)).await?.ok_or_else(|| Error::not_found("principal"))?;
+        Ok(true)
+    }
+
+    /// Makes a user a member of the scope's organization. Whether that may be is asked before.
+    ///
+    /// # Errors
+    /// What keeps somebody from becoming a member.
+    pub(super) async fn make_member(&mut self, receiver: PrincipalId, scope: Scope) -> Result<()> {
+        let Some(organization) = scope.organization() else { return Ok(()) };
+        let user = self.rows().user(UserId(receiver.0)).await?.ok_or_else(|| Error::not_found("principal"))?;
         let found = self.rows().organization(organization).await?.ok_or_else(|| Error::not_found("organization"))?;
         self.activate_membership(&user, &found).await?;
         self.record(Event::MemberAdded { organization, user: user.id });
@@ -282,7 +315,8 @@ pub(super) fn shown_title(role: &Role) -> String {
     if role.title.is_empty() { role.name.clone() } else { role.title.clone() }
 }
 
-fn unfit(why: Unfit) -> Error {
+/// The refusal of a role that can't be given like this.
+pub(super) fn unfit(why: Unfit) -> Error {
     let message = why.to_string();
     match why {
         Unfit::Scope { role, scope: _ } => {

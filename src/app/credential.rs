@@ -67,7 +67,7 @@ impl App {
     pub async fn authenticate(&self, bearer: &str) -> Result<Arc<Caller>> {
         let now = self.clock.now();
         let caller = if bearer.starts_with(api_key::PREFIX) {
-            self.api_key(bearer).await?.map(Arc::new)
+            self.used_key(bearer, now).await?.map(Arc::new)
         } else {
             self.access_token(bearer, now).await?
         };
@@ -96,7 +96,23 @@ impl App {
 
     /// Whom an API key stands for; `None` if it is unknown, revoked or malformed. Whether it has expired is not asked.
     pub(super) async fn api_key(&self, text: &str) -> Result<Option<Caller>> {
+        match ApiKey::parse(text) {
+            Some(key) => self.holder_of(&key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// As [`App::api_key`], of a key that is used: the record comes to know when.
+    async fn used_key(&self, text: &str, now: Timestamp) -> Result<Option<Caller>> {
         let Some(key) = ApiKey::parse(text) else { return Ok(None) };
+        let caller = self.holder_of(&key).await?;
+        if caller.as_ref().is_some_and(|caller| caller.expires_at.is_none_or(|at| now < at)) {
+            self.key_uses.note(&key.hash(), now);
+        }
+        Ok(caller)
+    }
+
+    async fn holder_of(&self, key: &ApiKey) -> Result<Option<Caller>> {
         let credential = self.snapshots.credential(key.hash()).await?;
         Ok(credential.map(|credential| Caller {
             realm: credential.realm,

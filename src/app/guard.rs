@@ -3,6 +3,8 @@
 //! A target that the caller can't read is not found; one that the caller reads but does not reach is denied, with the
 //! nearest miss. The same guard serves readers (facts of a view) and writers (facts of the locked revision).
 
+use std::collections::BTreeSet;
+
 use smallvec::SmallVec;
 
 use super::error::{Error, Result};
@@ -40,6 +42,7 @@ pub(crate) mod permissions {
     pub(crate) const ESCALATE: &str = "countersign.roles.escalate";
     pub(crate) const GRANT: &str = "countersign.roles.grant";
     pub(crate) const SHARE: &str = "countersign.access.share";
+    pub(crate) const READ_ROLES: &str = "countersign.roles.read";
     pub(crate) const DEFINE: &str = "countersign.roles.define";
     pub(crate) const MANAGE_SERVICE_ACCOUNTS: &str = "countersign.service_accounts.manage";
     pub(crate) const CONFIGURE: &str = "countersign.realm.configure";
@@ -102,6 +105,22 @@ where
         let question = Question { permission: id, organization, owner, resource: None };
         let world = self.basket.world(self.facts.catalogue(), &self.actor, owner);
         Err(denied(permission, &explain(&world, &question, self.now)))
+    }
+
+    /// Requires the permission somewhere, at ALL: realm-wide, or in an organization that an entry is scoped to. For what
+    /// is the same everywhere in the realm.
+    pub(crate) async fn require_somewhere(&mut self, permission: &str) -> Result<()> {
+        for organization in self.scopes() {
+            if self.allows(permission, Some(organization), None).await? {
+                return Ok(());
+            }
+        }
+        self.require(permission, None, None).await
+    }
+
+    /// The organizations that the actor's entries are scoped to: beyond them it reaches realm-wide or not at all.
+    pub(crate) fn scopes(&self) -> BTreeSet<OrganizationId> {
+        self.actor.principal().entries.iter().filter_map(|entry| entry.scope.organization()).collect()
     }
 
     /// Whether the actor may read something of an organization, and so know of it: its own, it itself, or its users.

@@ -18,6 +18,7 @@ mod ctx;
 mod draft;
 mod effective;
 mod entitlements;
+mod entries;
 mod entry;
 mod error;
 mod facts;
@@ -26,6 +27,7 @@ mod grant;
 mod guard;
 mod holders;
 mod introspection;
+mod key_use;
 mod limits;
 mod mail;
 mod manager;
@@ -38,6 +40,7 @@ mod organization;
 mod organizations;
 mod orphaning;
 mod paging;
+mod permission;
 mod policy;
 mod read;
 mod realm;
@@ -50,12 +53,17 @@ mod registration;
 mod registrations;
 mod role;
 mod role_assignment;
+mod role_change;
+mod roles;
 mod service_account;
+mod service_account_state;
+mod service_accounts;
 mod session;
 mod sessions;
 mod source;
 mod suspension;
 mod tokens;
+mod update_assignments;
 mod user;
 mod users;
 mod verification;
@@ -82,9 +90,10 @@ pub use effective::{ListAllowedOrganizations, ListEffectivePermissions, Listed};
 pub use entitlements::SetEntitlements;
 pub use entry::EntryView;
 pub use error::{Error, Refusal, Result, Violation};
-pub use grant::GrantPermission;
 pub use holders::ListPrincipals;
 pub use introspection::{Introspected, OfSession};
+pub use entries::{ListEntries, Which};
+pub use grant::{GrantPermission, RevokePermission, RevokedGrants};
 pub use limits::Rates;
 pub use manager::SetManager;
 pub use member::{MoveMember, Moved, RemoveMember, Removed, UpdateMember};
@@ -93,18 +102,24 @@ pub use notification::{ListMessages, MessageView};
 pub use organization::{AddMember, CreateOrganization, MemberView, SetIdentifiers, UpdateOrganization};
 pub use organizations::ListOrganizations;
 pub use paging::{Page, Paging};
+pub use permission::{DeclarePermission, ListPermissions, PermissionView};
 pub use realm::{CreateRealm, UpdateRealm};
 pub use reason::{Kind, Reason};
 pub use receiver::Place;
 pub use registration::Register;
 pub use registrations::{ListRegistrations, Registration};
-pub use role::{CreateRole, DeclarePermission, PermissionView, RoleView};
+pub use role::{CreateRole, RoleView};
 pub use role_assignment::{AssignRole, RevokeRole};
+pub use role_change::{NewConditions, UpdateRole};
+pub use roles::{ListRoles, RoleScope};
 pub use service_account::{ApiKeyView, CreateApiKey, CreateServiceAccount, CreatedApiKey, ServiceAccountView};
+pub use service_account_state::EndServiceAccount;
+pub use service_accounts::{ListApiKeys, ListServiceAccounts};
 pub use session::{Me, SignIn, SignedIn, SigningKeys, Who};
 pub use sessions::{ListSessions, RevokeAllSessions, SessionView};
 pub use source::{ACCESS_TOKEN_TTL, RealmKey, RealmKeys, Record};
 pub use suspension::{ReinstateOrganization, SuspendOrganization};
+pub use update_assignments::{UpdateAssignments, UpdatedAssignments};
 pub use user::{Name, ReinstateUser, SuspendUser, UserView};
 pub use users::ListUsers;
 pub use verification::VerifyEmail;
@@ -132,6 +147,7 @@ pub struct App {
     pub(crate) hasher: Hasher,
     pub(crate) clock: Clock,
     credentials: credential::Remembered,
+    key_uses: key_use::KeyUses,
     realm_names: admission::RealmNames,
     /// The consistency token printed last, by realm.
     printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
@@ -172,6 +188,7 @@ impl App {
             hasher,
             clock,
             credentials: credential::Remembered::default(),
+            key_uses: key_use::KeyUses::default(),
             realm_names: admission::RealmNames::default(),
             printed: RwLock::default(),
             limits: limits::Limits::new(rates),

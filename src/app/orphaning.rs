@@ -45,6 +45,41 @@ impl Change<'_> {
         self.require_somebody_left(principal, None, |entry| !entries.contains(&entry.id)).await
     }
 
+    /// The organizations in which one of these principals can assign roles and which the actor must not leave without
+    /// anybody who can: asked before a change, for [`Change::require_still_assigned`] after it.
+    pub(super) async fn to_stay_assigned(
+        &self,
+        principals: &BTreeSet<PrincipalId>,
+    ) -> Result<BTreeSet<OrganizationId>> {
+        let mut found = BTreeSet::new();
+        for principal in principals {
+            let subject = self.principal(*principal).await?.filter(|subject| subject.principal().is_user());
+            let Some(subject) = subject else { continue };
+            for organization in subject.principal().entries.iter().filter_map(|entry| entry.scope.organization()) {
+                if !found.contains(&organization)
+                    && !self.acts_realm_wide(organization).await?
+                    && self.assigns_there(&subject, organization, |_| true).await?
+                {
+                    found.insert(organization);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Requires that, as things are now, somebody can assign roles in each of these organizations.
+    ///
+    /// # Errors
+    /// WOULD_ORPHAN.
+    pub(super) async fn require_still_assigned(&self, organizations: BTreeSet<OrganizationId>) -> Result<()> {
+        for organization in organizations {
+            if !self.another_assigns(organization, None).await? {
+                return Err(would_orphan(organization));
+            }
+        }
+        Ok(())
+    }
+
     async fn require_somebody_left(
         &self,
         leaving: PrincipalId,
@@ -62,7 +97,7 @@ impl Change<'_> {
             }
             let loses = self.assigns_there(&subject, organization, |_| true).await?
                 && !self.assigns_there(&subject, organization, &left_with).await?;
-            if loses && !self.another_assigns(organization, leaving).await? {
+            if loses && !self.another_assigns(organization, Some(leaving)).await? {
                 return Err(would_orphan(organization));
             }
         }
@@ -88,12 +123,12 @@ impl Change<'_> {
     }
 
     async fn somebody_assigns(&self, organization: OrganizationId) -> Result<bool> {
-        self.another_assigns(organization, PrincipalId(uuid::Uuid::nil())).await
+        self.another_assigns(organization, None).await
     }
 
     /// Requires that somebody but this user can assign roles in the organization, unless the actor is not bound by it.
     pub(super) async fn require_another_who_assigns(&self, user: UserId, organization: OrganizationId) -> Result<()> {
-        if self.acts_realm_wide(organization).await? || self.another_assigns(organization, user.into()).await? {
+        if self.acts_realm_wide(organization).await? || self.another_assigns(organization, Some(user.into())).await? {
             return Ok(());
         }
         Err(would_orphan(organization))
@@ -117,10 +152,10 @@ impl Change<'_> {
         Ok(false)
     }
 
-    async fn another_assigns(&self, organization: OrganizationId, leaving: PrincipalId) -> Result<bool> {
+    async fn another_assigns(&self, organization: OrganizationId, leaving: Option<PrincipalId>) -> Result<bool> {
         let filter = EntryFilter { organization: Some(organization), ..EntryFilter::default() };
         let holders: BTreeSet<_> = self.rows().entries(&filter).await?.into_iter().map(|row| row.principal).collect();
-        for holder in holders.into_iter().filter(|holder| *holder != leaving) {
+        for holder in holders.into_iter().filter(|holder| Some(*holder) != leaving) {
             let Some(subject) = self.principal(holder).await? else { continue };
             if subject.principal().is_user() && self.assigns_there(&subject, organization, |_| true).await? {
                 return Ok(true);

@@ -43,6 +43,26 @@ impl App {
         })
     }
 
+    /// What was found, one more than the page holds, as the page and the token of the next one.
+    pub(super) fn cut<T, C: Serialize>(
+        &self,
+        ctx: &Ctx,
+        page: &Paging,
+        mut found: Vec<T>,
+        cursor: impl Fn(&T) -> C,
+    ) -> Result<(Vec<T>, String)> {
+        let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+        let more = found.len() > size;
+        found.truncate(size);
+        match found.last().filter(|_| more) {
+            Some(last) => {
+                let next = self.next_token(ctx, page, &cursor(last))?;
+                Ok((found, next))
+            }
+            None => Ok((found, String::new())),
+        }
+    }
+
     /// The token of the next page.
     pub(super) fn next_token<T: Serialize>(&self, ctx: &Ctx, page: &Paging, cursor: &T) -> Result<String> {
         let binding =

@@ -114,6 +114,7 @@ reasons! {
     ResourceRequired "RESOURCE_REQUIRED" FailedPrecondition
     ExcludedRoles "EXCLUDED_ROLES" FailedPrecondition
     RoleCycle "ROLE_CYCLE" FailedPrecondition
+    RoleInUse "ROLE_IN_USE" FailedPrecondition
 
     NotAMember "NOT_A_MEMBER" FailedPrecondition
     ExclusiveKind "EXCLUSIVE_KIND" FailedPrecondition

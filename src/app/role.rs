@@ -1,4 +1,4 @@
-//! The realm's vocabulary: declaring permissions, defining roles.
+//! Defining roles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result, Violation};
 use super::facts::Facts;
 use super::guard::permissions;
+use super::permission::{require_room, undeclared};
 use super::user::find_role;
 use super::write::{Change, Done, taken};
 use super::{App, Ctx, Draft, Reason};
 use crate::domain::assignment::passed_on;
-use crate::domain::catalogue::{
-    Assignable, Catalogue, Conditions, DefaultFor, PERMISSIONS_MAX, Permission, ROLES_MAX, Role,
-};
+use crate::domain::catalogue::{Assignable, Catalogue, Conditions, DefaultFor, ROLES_MAX, Role, RoleRow};
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::RoleId;
-use crate::domain::permission::{Pattern, PermissionName, Reach};
+use crate::domain::permission::{Pattern, Reach};
 use crate::domain::snapshot::{Confers, Scope};
 use crate::domain::time::Timestamp;
 use crate::store::Constraint;
@@ -40,14 +39,6 @@ pub struct CreateRole {
     pub topics: Vec<(String, Reach)>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DeclarePermission {
-    pub name: PermissionName,
-    pub title: String,
-    pub section: String,
-    pub protected: bool,
-}
-
 /// A role with the names of those that it refers to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RoleView {
@@ -57,13 +48,6 @@ pub struct RoleView {
     pub names: BTreeMap<RoleId, String>,
     pub created_at: Timestamp,
     pub etag: String,
-}
-
-/// A declared permission.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PermissionView {
-    pub permission: Permission,
-    pub declared_at: Timestamp,
 }
 
 impl App {
@@ -84,34 +68,9 @@ impl App {
             }
             change.require_may_define(&role).await?;
             taken(change.rows().insert_role(&role, ctx.now).await, Constraint::RoleName, "name", &role.name)?;
-            let view = view(change.catalogue(), &role, ctx.now);
-            change.record(Event::RoleCreated { role: role.id, name: role.name });
-            Ok(view)
-        })
-        .await
-    }
-
-    /// Declares a permission, or declares it otherwise. A retired one counts again.
-    ///
-    /// # Errors
-    /// The nearest miss; LIMIT_REACHED.
-    pub async fn declare_permission(&self, ctx: &Ctx, cmd: &DeclarePermission) -> Result<Done<PermissionView>> {
-        let DeclarePermission { name, title, section, protected } = cmd.clone();
-        let wanted = Permission { name, title, section, protected, retired: false };
-        self.write(ctx, async |change: &mut Change<'_>| {
-            change.guard().await?.require(permissions::DEFINE, None, None).await?;
-            let known = change.rows().permission(&wanted.name).await?;
-            let declared_at = known.as_ref().map_or(ctx.now, |(_, declared_at)| *declared_at);
-            if known.as_ref().is_none_or(|(known, _)| *known != wanted) {
-                if known.is_none() {
-                    let own = |name: &PermissionName| !name.is_reserved();
-                    let declared = change.catalogue().permissions().filter(|(_, row)| own(&row.name)).count();
-                    require_room("permissions", declared, PERMISSIONS_MAX)?;
-                }
-                change.rows().save_permission(&wanted, ctx.now).await?;
-                change.record(Event::PermissionDeclared { name: wanted.name.to_string() });
-            }
-            Ok(PermissionView { permission: wanted.clone(), declared_at })
+            change.record(Event::RoleCreated { role: role.id, name: role.name.clone() });
+            let row = RoleRow { role, created_at: ctx.now, version: 1 };
+            Ok(view(change.catalogue(), row))
         })
         .await
     }
@@ -141,11 +100,20 @@ impl Change<'_> {
         if is_restricted(self.catalogue(), role) {
             return guard.require(permissions::ASSIGN_RESTRICTED, None, None).await;
         }
-        let own = role.grants.iter().map(|(pattern, reach)| Confers::Grant { pattern: pattern.clone(), reach: *reach });
-        let included = role.includes.iter().map(|included| Confers::Role(*included));
+        self.require_contained_realm_wide(&role.grants, &role.includes).await
+    }
+
+    /// The containment table, realm-wide, for what is conferred on whomever.
+    pub(super) async fn require_contained_realm_wide(
+        &self,
+        grants: &[(Pattern, Reach)],
+        roles: &[RoleId],
+    ) -> Result<()> {
+        let mut guard = self.guard().await?;
+        let own = grants.iter().map(|(pattern, reach)| Confers::Grant { pattern: pattern.clone(), reach: *reach });
         // Nobody leads themself: no team makes up for reach.
         let nobody_led = guard.actor.principal().id;
-        for confers in own.chain(included) {
+        for confers in own.chain(roles.iter().map(|role| Confers::Role(*role))) {
             guard.require_contained(&confers, Scope::Realm, false, None, nobody_led).await?;
         }
         Ok(())
@@ -154,13 +122,7 @@ impl Change<'_> {
 
 /// The role that a command describes.
 fn defined(catalogue: &Catalogue, cmd: &CreateRole, id: RoleId) -> Result<Role> {
-    let named = |field: &str, handles: &[Handle]| {
-        let one = |(at, handle): (usize, &Handle)| match handle {
-            Handle::Natural(name) if *name == cmd.name => Ok(id),
-            handle => find_role(catalogue, handle).ok_or_else(|| Error::not_found(&format!("{field}[{at}]"))),
-        };
-        handles.iter().enumerate().map(one).collect::<Result<Vec<_>>>()
-    };
+    let named = |field: &str, handles: &[Handle]| named(catalogue, (&cmd.name, id), field, handles);
     Ok(Role {
         id,
         name: cmd.name.clone(),
@@ -181,12 +143,36 @@ fn defined(catalogue: &Catalogue, cmd: &CreateRole, id: RoleId) -> Result<Role> 
     })
 }
 
-/// The patterns, kinds and topics that are not the realm's.
+/// The roles of these handles; the role that is being written, as which it goes by its own new name.
+pub(super) fn named(
+    catalogue: &Catalogue,
+    (own_name, own_id): (&str, RoleId),
+    field: &str,
+    handles: &[Handle],
+) -> Result<Vec<RoleId>> {
+    let one = |(at, handle): (usize, &Handle)| match handle {
+        Handle::Natural(name) if *name == own_name => Ok(own_id),
+        handle => find_role(catalogue, handle).ok_or_else(|| Error::not_found(&format!("{field}[{at}]"))),
+    };
+    handles.iter().enumerate().map(one).collect()
+}
+
+/// The patterns, kinds and topics of a new role that are not the realm's.
 fn unknown(catalogue: &Catalogue, role: &CreateRole) -> Vec<Violation> {
+    strange(catalogue, &role.grants, &role.assignable, &role.topics)
+}
+
+/// The patterns, kinds and topics that are not the realm's.
+pub(super) fn strange(
+    catalogue: &Catalogue,
+    grants: &[(Pattern, Reach)],
+    assignable: &Assignable,
+    topics: &[(String, Reach)],
+) -> Vec<Violation> {
     let undeclared = |(at, (pattern, _)): (usize, &(Pattern, Reach))| {
         undeclared(catalogue, &format!("grants[{at}].pattern"), pattern)
     };
-    let mut violations: Vec<_> = role.grants.iter().enumerate().filter_map(undeclared).collect();
+    let mut violations: Vec<_> = grants.iter().enumerate().filter_map(undeclared).collect();
     let policy = &catalogue.policy;
     let unknown = |field: String, what: &str, given: &str, known: Vec<&str>| {
         Violation::new(field, format!("is {given:?}, which is no {what} of the realm: {}", known.join(", ")))
@@ -196,53 +182,29 @@ fn unknown(catalogue: &Catalogue, role: &CreateRole) -> Vec<Violation> {
         let missing = given.iter().enumerate().filter(|(_, kind)| policy.kind(kind).is_none());
         missing.map(|(at, kind)| unknown(format!("{field}[{at}]"), "kind", kind, known.clone())).collect::<Vec<_>>()
     };
-    violations.extend(kinds("assignable.kinds", &role.assignable.kinds));
-    if let DefaultFor::Kinds(given) = &role.assignable.default {
+    violations.extend(kinds("assignable.kinds", &assignable.kinds));
+    if let DefaultFor::Kinds(given) = &assignable.default {
         violations.extend(kinds("assignable.default_kinds", given));
     }
-    let topics: Vec<_> = policy.topics.iter().map(|topic| &*topic.name).collect();
-    for (at, (topic, _)) in role.topics.iter().enumerate().filter(|(_, (topic, _))| !topics.contains(&&**topic)) {
-        violations.push(unknown(format!("topics[{at}].topic"), "topic", topic, topics.clone()));
+    let known: Vec<_> = policy.topics.iter().map(|topic| &*topic.name).collect();
+    for (at, (topic, _)) in topics.iter().enumerate().filter(|(_, (topic, _))| !known.contains(&&**topic)) {
+        violations.push(unknown(format!("topics[{at}].topic"), "topic", topic, known.clone()));
     }
     violations
 }
 
-/// What is wrong with a pattern that ends in no star and names no permission of the realm.
-pub(super) fn undeclared(catalogue: &Catalogue, field: &str, pattern: &Pattern) -> Option<Violation> {
-    let name = pattern.as_str();
-    if name.ends_with('*') || catalogue.permission_id(name).is_some() {
-        return None;
-    }
-    let hint = catalogue.closest(name).map(|closest| format!("; {closest:?} is", closest = closest.as_str()));
-    Some(Violation {
-        field: field.to_owned(),
-        description: format!("{name:?} is no declared permission{}", hint.unwrap_or_default()),
-        reason: Some(Reason::PermissionUndeclared),
-    })
-}
-
-fn require_room(what: &str, there: usize, most: usize) -> Result<()> {
-    if there < most {
-        return Ok(());
-    }
-    let message = format!("a realm has at most {most} {what}, this one has {there}");
-    Err(Error::refused_with(Reason::LimitReached, message, vec![("limit", most.to_string())]))
-}
-
-fn is_restricted(catalogue: &Catalogue, role: &Role) -> bool {
+pub(super) fn is_restricted(catalogue: &Catalogue, role: &Role) -> bool {
     role.restricted || role.includes.iter().any(|included| catalogue.role_is_restricted(*included))
 }
 
-fn view(catalogue: &Catalogue, role: &Role, now: Timestamp) -> RoleView {
+/// A role with the names of those that it refers to.
+pub(super) fn view(catalogue: &Catalogue, row: RoleRow) -> RoleView {
+    let etag = row.etag();
+    let RoleRow { role, created_at, version: _ } = row;
     let referred = role.includes.iter().chain(&role.may_assign).chain(&role.conditions.roles);
-    let named = referred.filter_map(|id| catalogue.role(*id)).chain([role]);
-    RoleView {
-        role: role.clone(),
-        restricted: is_restricted(catalogue, role),
-        names: named.map(|role| (role.id, role.name.clone())).collect(),
-        created_at: now,
-        etag: "\"1\"".to_owned(),
-    }
+    let named = referred.filter_map(|id| catalogue.role(*id)).chain([&role]);
+    let names = named.map(|role| (role.id, role.name.clone())).collect();
+    RoleView { restricted: is_restricted(catalogue, &role), names, created_at, etag, role }
 }
 
 #[cfg(test)]
@@ -250,8 +212,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::catalogue::CatalogueSource;
+    use crate::domain::catalogue::{CatalogueSource, Permission};
     use crate::domain::ids::{RealmId, Revision};
+    use crate::domain::permission::PermissionName;
     use crate::domain::policy::Policy;
 
     fn catalogue() -> Catalogue {

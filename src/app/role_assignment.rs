@@ -62,30 +62,22 @@ impl App {
     /// NOT_FOUND; the nearest miss; ROLE_RESTRICTED, NOT_CONTAINED: taking needs what giving needs; WOULD_ORPHAN.
     pub async fn revoke_role(&self, ctx: &Ctx, cmd: &RevokeRole) -> Result<Done<Vec<EntryView>>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let Taking { subject, role, scope, rows } = match cmd {
-                RevokeRole::One(id) => change.one_to_take(*id).await?,
-                RevokeRole::Every { principal, role, place, resource } => {
-                    change.all_to_take(principal, role, place, resource.as_ref()).await?
-                }
-            };
-            let holder = subject.principal();
-            if let Some(row) = rows.first() {
-                change.require_may_give(holder, role, scope, row.entry.resource.is_some()).await?;
-            }
+            let Taking { subject, role, rows, .. } = change.may_take(cmd).await?;
             let entries: Vec<_> = rows.iter().map(|row| row.entry.id).collect();
-            change.require_no_stripping(holder.id, &entries).await?;
-            change.take(role, rows).await
+            change.require_no_stripping(subject.principal().id, &entries).await?;
+            change.take(role, &rows).await?;
+            views(change.rows(), change.catalogue(), rows).await
         })
         .await
     }
 }
 
 /// The assignments of one role to one principal, in one scope and on one resource or none, that are to be taken away.
-struct Taking {
-    subject: Subject,
-    role: RoleId,
-    scope: Scope,
-    rows: Vec<EntryRow>,
+pub(super) struct Taking {
+    pub(super) subject: Subject,
+    pub(super) role: RoleId,
+    pub(super) scope: Scope,
+    pub(super) rows: Vec<EntryRow>,
 }
 
 impl Change<'_> {
@@ -96,7 +88,7 @@ impl Change<'_> {
     }
 
     /// The scope in which the actor assigns and revokes roles of this principal.
-    async fn scope_to_assign_in(&self, subject: &Subject, place: &Place) -> Result<Scope> {
+    pub(super) async fn scope_to_assign_in(&self, subject: &Subject, place: &Place) -> Result<Scope> {
         let receiver = subject.principal();
         let mut guard = self.guard().await?;
         let opening = (permissions::ASSIGN, Some(receiver.id));
@@ -105,6 +97,24 @@ impl Change<'_> {
             guard.require(permissions::ASSIGN, scope.organization(), Some(receiver.id)).await?;
         }
         Ok(scope)
+    }
+
+    /// What a call takes away, once it may: taking needs what giving needs.
+    ///
+    /// # Errors
+    /// NOT_FOUND; the nearest miss; ROLE_RESTRICTED, NOT_CONTAINED.
+    pub(super) async fn may_take(&self, cmd: &RevokeRole) -> Result<Taking> {
+        let taking = match cmd {
+            RevokeRole::One(id) => self.one_to_take(*id).await?,
+            RevokeRole::Every { principal, role, place, resource } => {
+                self.all_to_take(principal, role, place, resource.as_ref()).await?
+            }
+        };
+        if let Some(row) = taking.rows.first() {
+            let Taking { subject, role, scope, .. } = &taking;
+            self.require_may_give(subject.principal(), *role, *scope, row.entry.resource.is_some()).await?;
+        }
+        Ok(taking)
     }
 
     async fn one_to_take(&self, id: EntryId) -> Result<Taking> {
@@ -141,14 +151,15 @@ impl Change<'_> {
         Ok(Taking { subject, role, scope, rows })
     }
 
-    async fn take(&mut self, role: RoleId, rows: Vec<EntryRow>) -> Result<Vec<EntryView>> {
+    /// Takes assignments of a role away, and says so. Whether that may be is asked before.
+    pub(super) async fn take(&mut self, role: RoleId, rows: &[EntryRow]) -> Result<()> {
         let title = self.catalogue().role(role).map(shown_title).unwrap_or_default();
-        for row in &rows {
+        for row in rows {
             let conferred = self.conferred(row, title.clone()).await?;
             self.rows().delete_entry(row.entry.id).await?;
             self.record(Event::RoleRevoked(conferred));
         }
         self.forget_facts();
-        views(self.rows(), self.catalogue(), rows).await
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Service accounts and the keys that they sign in with.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -15,7 +17,7 @@ use crate::domain::ids::{ApiKeyId, PrincipalId, ServiceAccountId};
 use crate::domain::service_account::{ApiKey, LIVE_KEYS_MAX, ServiceAccount};
 use crate::domain::snapshot::{Confers, Entry};
 use crate::domain::time::Timestamp;
-use crate::store::{self, Constraint};
+use crate::store::{self, Connection, Constraint, Rows};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateServiceAccount {
@@ -106,12 +108,7 @@ impl App {
     /// NOT_FOUND, a nearest miss, NOT_CONTAINED, ROLE_RESTRICTED, REACHES_UP, DISABLED, LIMIT_REACHED.
     pub async fn create_api_key(&self, ctx: &Ctx, cmd: &CreateApiKey) -> Result<Done<CreatedApiKey>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let rows = change.rows();
-            let account = match &cmd.service_account {
-                Handle::Id(id) => rows.service_account(ServiceAccountId(*id)).await?,
-                Handle::Natural(name) => rows.service_account_named(name).await?,
-            };
-            let (account, subject) = change.managed(account, "service_account").await?;
+            let (account, subject) = change.managed_account(&cmd.service_account).await?;
             change.require_may_mint(&subject).await?;
             change.require_room_for_key(&account).await?;
             let (key, secret) = change.mint(&account, &cmd.title, cmd.expires_at).await?;
@@ -148,6 +145,12 @@ impl App {
 }
 
 impl Change<'_> {
+    /// The account of that handle, once the caller manages it.
+    pub(super) async fn managed_account(&self, handle: &Handle) -> Result<(ServiceAccount, Subject)> {
+        let found = find_service_account(self.rows(), handle).await?;
+        self.managed(found, "service_account").await
+    }
+
     /// The account, once the caller manages it: in its organization, or realm-wide. Who manages it not can't read it
     /// either, unless it is the caller itself.
     async fn managed(&self, account: Option<ServiceAccount>, field: &str) -> Result<(ServiceAccount, Subject)> {
@@ -163,7 +166,7 @@ impl Change<'_> {
     }
 
     /// Requires that the caller could give everything that the account holds, now or later.
-    async fn require_may_mint(&self, account: &Subject) -> Result<()> {
+    pub(super) async fn require_may_mint(&self, account: &Subject) -> Result<()> {
         let mut guard = self.guard().await?;
         let principal = account.principal();
         let lasts = |entry: &&Entry| entry.window.expires_at().is_none_or(|until| self.ctx.now < until);
@@ -222,11 +225,54 @@ impl Change<'_> {
     }
 
     async fn api_key_view(&self, key: ApiKey, account: &ServiceAccount) -> Result<ApiKeyView> {
-        let maker: Vec<PrincipalId> = key.created_by.into_iter().collect();
-        let made_by = self.rows().names(&maker).await?.into_iter().next();
-        let created_by = made_by.map(|(_, person, handle)| Name { person, handle });
-        Ok(ApiKeyView { key, account: Name { person: false, handle: account.name.clone() }, created_by })
+        let shown = key_views(self.rows(), vec![key], account).await?;
+        shown.into_iter().next().ok_or_else(|| Error::internal("a key got lost"))
     }
+
+    /// The account as its caller may see it.
+    pub(super) async fn account_view(&self, account: ServiceAccount) -> Result<ServiceAccountView> {
+        let shown = account_views(self.rows(), vec![account]).await?;
+        shown.into_iter().next().ok_or_else(|| Error::internal("an account got lost"))
+    }
+}
+
+/// The service account of that handle.
+pub(super) async fn find_service_account<C: Connection>(
+    rows: Rows<'_, C>,
+    handle: &Handle,
+) -> Result<Option<ServiceAccount>> {
+    Ok(match handle {
+        Handle::Id(id) => rows.service_account(ServiceAccountId(*id)).await?,
+        Handle::Natural(name) => rows.service_account_named(name).await?,
+    })
+}
+
+/// Accounts with the slugs of their organizations.
+pub(super) async fn account_views<C: Connection>(
+    rows: Rows<'_, C>,
+    accounts: Vec<ServiceAccount>,
+) -> Result<Vec<ServiceAccountView>> {
+    let organizations: Vec<_> = accounts.iter().filter_map(|account| account.organization).collect();
+    let slugs = rows.slugs(&organizations).await?;
+    let slug = |account: &ServiceAccount| account.organization.and_then(|id| slugs.get(&id).cloned());
+    Ok(accounts.into_iter().map(|account| ServiceAccountView { slug: slug(&account), account }).collect())
+}
+
+/// Keys of one account with the names of who made them.
+pub(super) async fn key_views<C: Connection>(
+    rows: Rows<'_, C>,
+    keys: Vec<ApiKey>,
+    account: &ServiceAccount,
+) -> Result<Vec<ApiKeyView>> {
+    let makers: Vec<PrincipalId> = keys.iter().filter_map(|key| key.created_by).collect();
+    let names: BTreeMap<_, _> =
+        rows.names(&makers).await?.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
+    let view = |key: ApiKey| ApiKeyView {
+        account: Name { person: false, handle: account.name.clone() },
+        created_by: key.created_by.and_then(|id| names.get(&id).cloned()),
+        key,
+    };
+    Ok(keys.into_iter().map(view).collect())
 }
 
 /// Names what is taken of a new account.

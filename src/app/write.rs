@@ -47,7 +47,7 @@ pub(crate) struct Change<'a> {
     events: Vec<Event>,
     /// What the log of another realm is told.
     elsewhere: Vec<(RealmId, Event)>,
-    /// The call was answered before; what it did then is to be told again.
+    /// Whether the call was made before, under the same request id.
     repeated: bool,
 }
 
@@ -223,7 +223,8 @@ impl<'a> Change<'a> {
         self.elsewhere.push((realm, event));
     }
 
-    /// Whether the same call was answered before: then its caller knew whom it was about, whatever became of them by it.
+    /// Whether the call was made before, under the same request id, so that the first answer is given again. For a story
+    /// that took away what it is about, and would not find it.
     pub(crate) fn is_repeated(&self) -> bool {
         self.repeated
     }

@@ -51,6 +51,23 @@ impl Fields {
         Draft::new(value, self.0)
     }
 
+    /// Reads a message within the request, whose fields are named by their paths.
+    pub(super) fn within<T>(&mut self, path: &str, read: impl FnOnce(Self) -> Result<T, Error>) -> Option<T> {
+        match read(Self::default()) {
+            Ok(value) => Some(value),
+            Err(Error::Invalid(violations)) => {
+                let below =
+                    |violation: Violation| Violation { field: format!("{path}.{}", violation.field), ..violation };
+                self.0.extend(violations.into_iter().map(below));
+                None
+            }
+            Err(other) => {
+                self.wrong(path, other.to_string());
+                None
+            }
+        }
+    }
+
     /// Notes what is wrong with a field.
     pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(Violation::new(field, description));

@@ -5,6 +5,7 @@
 pub mod access;
 mod api;
 mod approval;
+mod assignment;
 mod audit;
 mod authorization;
 pub mod codec;
@@ -21,6 +22,7 @@ mod realm;
 mod registration;
 mod role;
 mod role_assignment;
+mod role_definition;
 pub mod server;
 mod service_account;
 mod session;

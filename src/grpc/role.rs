@@ -3,20 +3,13 @@
 use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
-use super::convert::{Fields, NOTE_CHARS_MAX, TITLE_CHARS_MAX, instant, none_if_empty, reach};
+use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty, reach};
 use super::pb::{self, role_service_server::RoleService};
-use crate::app::{CreateRole, DeclarePermission, Error, PermissionView, Reason, RoleView};
+use super::role_definition::{definition, redefinition, word};
+use crate::app::{DeclarePermission, Error, ListPermissions, ListRoles, PermissionView, Reason, RoleScope, RoleView};
 use crate::domain::catalogue::{Assignable, Conditions, DefaultFor, Permission, Role};
-use crate::domain::handle::{Handle, ROLE_NAME_CHARS_MAX, is_role_name};
 use crate::domain::ids::RoleId;
-use crate::domain::permission::{Pattern, PermissionName, Reach};
-
-/// The most patterns, inclusions, topics and the like of one role.
-const ITEMS_MAX: usize = 100;
-/// The most attributes that a condition asks for: as many as a membership carries.
-const ATTRIBUTES_MAX: usize = 32;
-/// The longest name of an attribute, a product, a topic, a kind, a resource's type.
-const WORD_BYTES_MAX: usize = 64;
+use crate::domain::permission::{NAME_BYTES_MAX, Pattern, PermissionName, Reach};
 
 #[tonic::async_trait]
 impl RoleService for Api {
@@ -32,6 +25,81 @@ impl RoleService for Api {
         let done = called.answer(self.app.create_role(&called.ctx, &draft).await)?;
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::CreateRoleResponse { role: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::GetRoleResponse>, Status> {
+        let (called, pb::GetRoleRequest { role }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let role = fields.handle("role", &role);
+        let role = called.parsed(fields.finish(role))?;
+        let view = called.answer(self.app.get_role(&called.ctx, &role).await)?;
+        Ok(Response::new(pb::GetRoleResponse { role: Some(shown(view)) }))
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<pb::ListRolesResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(list(request))?;
+        let page = called.answer(self.app.list_roles(&called.ctx, &query).await)?;
+        let roles = page.items.into_iter().map(shown).collect();
+        Ok(Response::new(pb::ListRolesResponse { roles, next_page_token: page.next }))
+    }
+
+    async fn update_role(
+        &self,
+        request: Request<pb::UpdateRoleRequest>,
+    ) -> Result<Response<pb::UpdateRoleResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let draft = redefinition(fields, request);
+        let done = called.answer(self.app.update_role(&called.ctx, &draft).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::UpdateRoleResponse { role: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn delete_role(
+        &self,
+        request: Request<pb::DeleteRoleRequest>,
+    ) -> Result<Response<pb::DeleteRoleResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::DeleteRoleRequest { role, etag, request_id: _ } = request;
+        let role = fields.handle("role", &role);
+        let role = called.parsed(fields.finish(role))?;
+        let etag = none_if_empty(etag);
+        let done = called.answer(self.app.delete_role(&called.ctx, &role, etag.as_deref()).await)?;
+        Ok(Response::new(pb::DeleteRoleResponse { consistency_token: self.token(&done) }))
+    }
+
+    async fn list_permissions(
+        &self,
+        request: Request<pb::ListPermissionsRequest>,
+    ) -> Result<Response<pb::ListPermissionsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(list_permissions(request))?;
+        let page = called.answer(self.app.list_permissions(&called.ctx, &query).await)?;
+        let permissions = page.items.into_iter().map(permission).collect();
+        Ok(Response::new(pb::ListPermissionsResponse { permissions, next_page_token: page.next }))
+    }
+
+    async fn retire_permission(
+        &self,
+        request: Request<pb::RetirePermissionRequest>,
+    ) -> Result<Response<pb::RetirePermissionResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::RetirePermissionRequest { name, request_id: _ } = request;
+        let name = own_permission(&mut fields, &name);
+        let name = called.parsed(fields.finish_some(name))?;
+        let done = called.answer(self.app.retire_permission(&called.ctx, &name).await)?;
+        let consistency_token = self.token(&done);
+        let permission = Some(permission(done.value));
+        Ok(Response::new(pb::RetirePermissionResponse { permission, consistency_token }))
     }
 
     async fn declare_permission(
@@ -50,134 +118,64 @@ impl RoleService for Api {
     }
 }
 
-fn definition(fields: &mut Fields, request: pb::CreateRoleRequest) -> CreateRole {
-    let pb::CreateRoleRequest {
-        name,
-        title,
-        description,
-        grants,
-        includes,
-        assignable,
-        restricted,
-        resource_type,
-        may_assign,
-        conditions,
-        topics,
-        request_id: _,
-    } = request;
-    let pb::RoleConditionsSpec { any_entitlement, attributes, roles } = conditions.unwrap_or_default();
-    let name = role_name(fields, &name);
-    let command = CreateRole {
-        title: none_if_empty(fields.text("title", &title, 0..=TITLE_CHARS_MAX)).unwrap_or_else(|| name.clone()),
-        name,
-        description: fields.text("description", &description, 0..=NOTE_CHARS_MAX),
-        grants: patterns(fields, &grants),
-        includes: handles(fields, "includes", &includes),
-        assignable: assignable.map(|given| places(fields, given)).unwrap_or_default(),
-        restricted,
-        resource_type: none_if_empty(resource_type).map(|kind| word(fields, "resource_type", &kind)),
-        may_assign: handles(fields, "may_assign", &may_assign),
-        any_entitlement: words(fields, "conditions.any_entitlement", &any_entitlement, ITEMS_MAX),
-        attributes: words(fields, "conditions.attributes", &attributes, ATTRIBUTES_MAX),
-        beside: handles(fields, "conditions.roles", &roles),
-        topics: taken_topics(fields, &topics),
-    };
-    if command.resource_type.is_some() && command.assignable.default != DefaultFor::No {
-        fields.wrong("resource_type", "is given, and a role that comes with a membership names no resource");
-    }
-    command
-}
-
-fn role_name(fields: &mut Fields, text: &str) -> String {
-    let name = fields.text("name", text, 1..=ROLE_NAME_CHARS_MAX);
-    if !name.is_empty() && name.len() <= ROLE_NAME_CHARS_MAX && !is_role_name(&name) {
-        fields.wrong("name", format!("is {name:?}; letters, digits, '_', '-' and '.' are allowed, and no id"));
-    }
-    name
-}
-
-fn patterns(fields: &mut Fields, grants: &[pb::PatternGrant]) -> Vec<(Pattern, Reach)> {
-    few(fields, "grants", grants.len(), ITEMS_MAX);
-    let read = |(at, pb::PatternGrant { pattern, reach }): (usize, &pb::PatternGrant)| {
-        let pattern = fields.pattern(&format!("grants[{at}].pattern"), pattern);
-        (pattern, fields.reach(&format!("grants[{at}].reach"), *reach))
-    };
-    grants.iter().take(ITEMS_MAX).enumerate().map(read).collect()
-}
-
-fn taken_topics(fields: &mut Fields, topics: &[pb::RoleTopic]) -> Vec<(String, Reach)> {
-    few(fields, "topics", topics.len(), ITEMS_MAX);
-    let read = |(at, pb::RoleTopic { topic, reach }): (usize, &pb::RoleTopic)| {
-        let topic = word(fields, &format!("topics[{at}].topic"), topic);
-        (topic, fields.reach(&format!("topics[{at}].reach"), *reach))
-    };
-    topics.iter().take(ITEMS_MAX).enumerate().map(read).collect()
-}
-
-fn places(fields: &mut Fields, given: pb::Assignable) -> Assignable {
-    let pb::Assignable { scopes, kinds, by_default, default_kinds } = given;
-    let mut read = Assignable { kinds: words(fields, "assignable.kinds", &kinds, ITEMS_MAX), ..Assignable::default() };
-    for (at, scope) in scopes.iter().enumerate() {
-        match pb::AssignmentScope::try_from(*scope) {
-            Ok(pb::AssignmentScope::Organization) => read.organization = true,
-            Ok(pb::AssignmentScope::Realm) => read.realm = true,
-            Ok(pb::AssignmentScope::Unspecified) | Err(_) => {
-                fields.wrong(
-                    &format!("assignable.scopes[{at}]"),
-                    format!("is {scope}, ORGANIZATION or REALM are allowed"),
-                );
-            }
+fn list(request: pb::ListRolesRequest) -> Result<ListRoles, Error> {
+    let mut fields = Fields::default();
+    let query = pb::ListRolesRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let pb::ListRolesRequest { text, scope, kind, confers, page_size, page_token } = request;
+    let confers = none_if_empty(confers).and_then(|name| fields.keep("confers", PermissionName::parse(name.trim())));
+    let scope = match pb::AssignmentScope::try_from(scope) {
+        Ok(pb::AssignmentScope::Unspecified) => None,
+        Ok(pb::AssignmentScope::Organization) => Some(RoleScope::Organization),
+        Ok(pb::AssignmentScope::Realm) => Some(RoleScope::Realm),
+        Err(_) => {
+            fields.wrong("scope", format!("is {scope}, which is no scope"));
+            None
         }
-    }
-    let default_kinds = words(fields, "assignable.default_kinds", &default_kinds, ITEMS_MAX);
-    if by_default && !read.organization {
-        fields.wrong("assignable.by_default", "is true, which needs the scope ORGANIZATION");
-    }
-    if !by_default && !default_kinds.is_empty() {
-        fields.wrong("assignable.default_kinds", "is given, which needs by_default");
-    }
-    read.default = match (by_default, default_kinds.is_empty()) {
-        (false, _) => DefaultFor::No,
-        (true, true) => DefaultFor::AllKinds,
-        (true, false) => DefaultFor::Kinds(default_kinds),
     };
-    read
+    let query = ListRoles {
+        text: fields.text("text", &text, 0..=TITLE_CHARS_MAX),
+        scope,
+        kind: none_if_empty(kind).map(|kind| word(&mut fields, "kind", &kind)),
+        confers,
+        page: fields.page(page_size, page_token, &query),
+    };
+    fields.finish(query)
 }
 
-fn handles(fields: &mut Fields, field: &str, given: &[String]) -> Vec<Handle> {
-    few(fields, field, given.len(), ITEMS_MAX);
-    given.iter().enumerate().map(|(at, text)| fields.handle(&format!("{field}[{at}]"), text)).collect()
+fn list_permissions(request: pb::ListPermissionsRequest) -> Result<ListPermissions, Error> {
+    let mut fields = Fields::default();
+    let query = pb::ListPermissionsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let pb::ListPermissionsRequest { name, section, state, page_size, page_token } = request;
+    let retired = match pb::PermissionState::try_from(state) {
+        Ok(pb::PermissionState::Unspecified) => None,
+        Ok(pb::PermissionState::Active) => Some(false),
+        Ok(pb::PermissionState::Retired) => Some(true),
+        Err(_) => {
+            fields.wrong("state", format!("is {state}, which is no state"));
+            None
+        }
+    };
+    let query = ListPermissions {
+        name: fields.text("name", &name, 0..=NAME_BYTES_MAX),
+        section: none_if_empty(fields.text("section", &section, 0..=TITLE_CHARS_MAX)),
+        retired,
+        page: fields.page(page_size, page_token, &query),
+    };
+    fields.finish(query)
 }
 
-fn words(fields: &mut Fields, field: &str, given: &[String], most: usize) -> Vec<String> {
-    few(fields, field, given.len(), most);
-    given.iter().take(most).enumerate().map(|(at, text)| word(fields, &format!("{field}[{at}]"), text)).collect()
-}
-
-/// A name that the realm made up: lowercase letters, digits, `_` and `-`.
-fn word(fields: &mut Fields, field: &str, text: &str) -> String {
-    let plain = text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-');
-    if !plain || text.is_empty() || text.len() > WORD_BYTES_MAX {
-        let given = text.len();
-        let message =
-            format!("has {given} bytes; 1 to {WORD_BYTES_MAX} lowercase letters, digits, '_' and '-' are allowed");
-        fields.wrong(field, message);
-    }
-    text.to_owned()
-}
-
-fn few(fields: &mut Fields, field: &str, given: usize, most: usize) {
-    if given > most {
-        fields.wrong(field, format!("has {given} items, at most {most} are allowed"));
-    }
-}
-
-fn declaration(mut fields: Fields, request: pb::DeclarePermissionRequest) -> Result<DeclarePermission, Error> {
-    let pb::DeclarePermissionRequest { name, title, section, protected, request_id: _ } = request;
+/// The name of a permission that a realm may declare.
+fn own_permission(fields: &mut Fields, name: &str) -> Option<PermissionName> {
     let name = fields.keep("name", PermissionName::parse(name.trim()));
     if name.as_ref().is_some_and(PermissionName::is_reserved) {
         fields.wrong_for(Reason::NamespaceReserved, "name", "is in the namespace countersign, which is reserved");
     }
+    name
+}
+
+fn declaration(mut fields: Fields, request: pb::DeclarePermissionRequest) -> Result<DeclarePermission, Error> {
+    let pb::DeclarePermissionRequest { name, title, section, protected, request_id: _ } = request;
+    let name = own_permission(&mut fields, &name);
     let title = fields.text("title", &title, 0..=TITLE_CHARS_MAX);
     let section = fields.text("section", &section, 0..=TITLE_CHARS_MAX);
     let command = name.map(|name| {
@@ -249,12 +247,5 @@ fn shown_places(assignable: Assignable) -> Option<pb::Assignable> {
 fn permission(view: PermissionView) -> pb::Permission {
     let PermissionView { permission, declared_at } = view;
     let Permission { name, title, section, protected, retired } = permission;
-    pb::Permission {
-        name: name.to_string(),
-        title,
-        section,
-        protected,
-        retired,
-        create_time: Some(instant(declared_at)),
-    }
+    pb::Permission { name: name.to_string(), title, section, protected, retired, create_time: declared_at.map(instant) }
 }

@@ -5,7 +5,11 @@ use tonic::{Request, Response, Status};
 use super::api::{Api, Called};
 use super::convert::{Fields, TITLE_CHARS_MAX, instant, none_if_empty, principal};
 use super::pb::{self, service_account_service_server::ServiceAccountService};
-use crate::app::{ApiKeyView, CreateApiKey, CreateServiceAccount, CreatedApiKey, ServiceAccountView};
+use crate::app::{
+    ApiKeyView, CreateApiKey, CreateServiceAccount, CreatedApiKey, EndServiceAccount, Error, ListApiKeys,
+    ListServiceAccounts, ServiceAccountView,
+};
+use crate::domain::handle::SLUG_CHARS_MAX;
 use crate::domain::service_account::{ApiKey, ServiceAccount, is_spiffe_id};
 
 #[tonic::async_trait]
@@ -62,6 +66,83 @@ impl ServiceAccountService for Api {
         }))
     }
 
+    async fn get_service_account(
+        &self,
+        request: Request<pb::GetServiceAccountRequest>,
+    ) -> Result<Response<pb::GetServiceAccountResponse>, Status> {
+        let (called, pb::GetServiceAccountRequest { service_account: handle }) = Called::new(request)?;
+        let mut fields = Fields::default();
+        let handle = fields.handle("service_account", &handle);
+        let handle = called.parsed(fields.finish(handle))?;
+        let view = called.answer(self.app.get_service_account(&called.ctx, &handle).await)?;
+        Ok(Response::new(pb::GetServiceAccountResponse { service_account: Some(service_account(view)) }))
+    }
+
+    async fn list_service_accounts(
+        &self,
+        request: Request<pb::ListServiceAccountsRequest>,
+    ) -> Result<Response<pb::ListServiceAccountsResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(list(request))?;
+        let page = called.answer(self.app.list_service_accounts(&called.ctx, &query).await)?;
+        let service_accounts = page.items.into_iter().map(service_account).collect();
+        Ok(Response::new(pb::ListServiceAccountsResponse { service_accounts, next_page_token: page.next }))
+    }
+
+    async fn disable_service_account(
+        &self,
+        request: Request<pb::DisableServiceAccountRequest>,
+    ) -> Result<Response<pb::DisableServiceAccountResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::DisableServiceAccountRequest { service_account: handle, etag, request_id: _ } = request;
+        let command = called.parsed(ending(fields, &handle, etag))?;
+        let done = called.answer(self.app.disable_service_account(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let service_account = Some(service_account(done.value));
+        Ok(Response::new(pb::DisableServiceAccountResponse { service_account, consistency_token }))
+    }
+
+    async fn enable_service_account(
+        &self,
+        request: Request<pb::EnableServiceAccountRequest>,
+    ) -> Result<Response<pb::EnableServiceAccountResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::EnableServiceAccountRequest { service_account: handle, etag, request_id: _ } = request;
+        let command = called.parsed(ending(fields, &handle, etag))?;
+        let done = called.answer(self.app.enable_service_account(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        let service_account = Some(service_account(done.value));
+        Ok(Response::new(pb::EnableServiceAccountResponse { service_account, consistency_token }))
+    }
+
+    async fn delete_service_account(
+        &self,
+        request: Request<pb::DeleteServiceAccountRequest>,
+    ) -> Result<Response<pb::DeleteServiceAccountResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::DeleteServiceAccountRequest { service_account: handle, etag, request_id: _ } = request;
+        let command = called.parsed(ending(fields, &handle, etag))?;
+        let done = called.answer(self.app.delete_service_account(&called.ctx, &command).await)?;
+        Ok(Response::new(pb::DeleteServiceAccountResponse { consistency_token: self.token(&done) }))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<pb::ListApiKeysRequest>,
+    ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
+        let (called, request) = Called::new(request)?;
+        let query = called.parsed(list_keys(request))?;
+        let page = called.answer(self.app.list_api_keys(&called.ctx, &query).await)?;
+        let api_keys = page.items.into_iter().map(api_key).collect();
+        Ok(Response::new(pb::ListApiKeysResponse { api_keys, next_page_token: page.next }))
+    }
+
     async fn revoke_api_key(
         &self,
         request: Request<pb::RevokeApiKeyRequest>,
@@ -76,6 +157,36 @@ impl ServiceAccountService for Api {
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::RevokeApiKeyResponse { api_key: Some(api_key(done.value)), consistency_token }))
     }
+}
+
+fn list(request: pb::ListServiceAccountsRequest) -> Result<ListServiceAccounts, Error> {
+    let mut fields = Fields::default();
+    let query = pb::ListServiceAccountsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let pb::ListServiceAccountsRequest { name, organization, disabled, page_size, page_token } = request;
+    let query = ListServiceAccounts {
+        name: fields.text("name", &name, 0..=SLUG_CHARS_MAX),
+        organization: fields.optional_handle("organization", &organization),
+        disabled,
+        page: fields.page(page_size, page_token, &query),
+    };
+    fields.finish(query)
+}
+
+fn list_keys(request: pb::ListApiKeysRequest) -> Result<ListApiKeys, Error> {
+    let mut fields = Fields::default();
+    let query = pb::ListApiKeysRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let pb::ListApiKeysRequest { service_account, live, page_size, page_token } = request;
+    let query = ListApiKeys {
+        service_account: fields.handle("service_account", &service_account),
+        live,
+        page: fields.page(page_size, page_token, &query),
+    };
+    fields.finish(query)
+}
+
+fn ending(mut fields: Fields, handle: &str, etag: String) -> Result<EndServiceAccount, Error> {
+    let service_account = fields.handle("service_account", handle);
+    fields.finish(EndServiceAccount { service_account, etag: none_if_empty(etag) })
 }
 
 /// A service account on the wire.

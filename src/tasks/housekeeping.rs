@@ -13,8 +13,10 @@ const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long a session that ran out is kept, however far the clocks of replicas are apart: none of its tokens is alive.
 const SESSIONS_KEPT: Duration = ACCESS_TOKEN_TTL.saturating_mul(2);
+/// So many assignments of a deleted role go in one statement: others wait for no more than that.
+const TIDIED_AT_ONCE: u64 = 1_000;
 
-/// Prunes the change log, forgets answers and sessions.
+/// Prunes the change log, forgets answers and sessions, and tidies what deleted roles left.
 pub(super) struct Housekeeping {
     app: Arc<App>,
 }
@@ -31,8 +33,12 @@ impl Round for Housekeeping {
         let lines = self.app.store().prune_log(now.before(LOG_KEPT)).await?;
         let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
         let sessions = self.app.store().forget_sessions(now.before(SESSIONS_KEPT)).await?;
+        let mut tidied = 0;
+        while let gone @ 1.. = self.app.store().tidy_roles(TIDIED_AT_ONCE).await? {
+            tidied += gone;
+        }
         self.app.forget_idle_callers();
-        tracing::debug!(lines, answers, sessions, "old lines of the change log, answers and sessions were dropped");
+        tracing::debug!(lines, answers, sessions, tidied, "what nobody asks for any more was dropped");
         Ok(Next::AfterPeriod)
     }
 }

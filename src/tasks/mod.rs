@@ -6,6 +6,7 @@
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
 //! | `refusals` | writes what was counted of refused public calls into the audit log |
+//! | `key-use` | writes down which API keys were used |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
 //! | `tail` | reads the change log; only where other processes write to the same record |
 //!
@@ -14,6 +15,7 @@
 
 mod gauges;
 mod housekeeping;
+mod key_use;
 mod outbox;
 mod refusals;
 mod runner;
@@ -77,6 +79,15 @@ pub const HOUSEKEEPING: Task = Task {
     vital: false,
 };
 
+/// Writes down uses of API keys, of which one an hour is noted. What a process that dies had not written is lost.
+pub const KEY_USE: Task = Task {
+    name: "key-use",
+    period: Duration::from_secs(300),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::FinishRound,
+    vital: false,
+};
+
 /// Delivers mails. A batch under way is finished, so that no delivery has to be repeated because of a restart.
 pub const OUTBOX: Task = Task {
     name: "outbox",
@@ -127,6 +138,7 @@ pub fn spawn_all(app: &Arc<App>, mailer: Mailer, all: &CancellationToken) -> Tas
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
     tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);
+    tasks.spawn(KEY_USE, key_use::KeyUse::new(Arc::clone(app)), all);
     tasks.spawn(OUTBOX, outbox::Outbox::new(Arc::clone(app), mailer), all);
     if app.store().is_shared() {
         tasks.spawn(TAIL, tail::Tail::new(Arc::clone(app)), all);

@@ -1,0 +1,129 @@
+//! Reading service accounts and their keys.
+
+use super::error::{Error, Result};
+use super::facts::Facts;
+use super::guard::{Guard, permissions};
+use super::paging::{Page, Paging};
+use super::read::again;
+use super::service_account::{ApiKeyView, ServiceAccountView, account_views, find_service_account, key_views};
+use super::{App, Ctx};
+use crate::cache::Freshness;
+use crate::domain::handle::Handle;
+use crate::domain::service_account::ServiceAccount;
+use crate::store::{ReadRows, ServiceAccountFilter};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListServiceAccounts {
+    /// Part of the name.
+    pub name: String,
+    pub organization: Option<Handle>,
+    pub disabled: bool,
+    pub page: Paging,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListApiKeys {
+    pub service_account: Handle,
+    /// Only keys that are neither revoked nor expired.
+    pub live: bool,
+    pub page: Paging,
+}
+
+impl App {
+    /// A service account that the caller manages, or is.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub async fn get_service_account(&self, ctx: &Ctx, handle: &Handle) -> Result<ServiceAccountView> {
+        again(|| async {
+            let view = self.view(ctx, Freshness::Latest).await?;
+            let mut guard = self.guard(ctx, &view).await?;
+            let rows = self.store.rows(ctx.realm);
+            let account = readable_account(rows, &mut guard, handle).await?;
+            let shown = account_views(rows, vec![account]).await?;
+            shown.into_iter().next().ok_or_else(|| Error::internal("an account got lost"))
+        })
+        .await
+    }
+
+    /// A page of the service accounts that the caller manages, by id.
+    ///
+    /// # Errors
+    /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization that the caller can't read.
+    pub async fn list_service_accounts(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListServiceAccounts,
+    ) -> Result<Page<ServiceAccountView>> {
+        again(|| self.list_service_accounts_once(ctx, cmd)).await
+    }
+
+    async fn list_service_accounts_once(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListServiceAccounts,
+    ) -> Result<Page<ServiceAccountView>> {
+        let view = self.view(ctx, Freshness::Latest).await?;
+        let mut guard = self.guard(ctx, &view).await?;
+        let mut filter = ServiceAccountFilter {
+            name: Some(cmd.name.clone()).filter(|text| !text.is_empty()),
+            disabled: cmd.disabled,
+            after: self.cursor(ctx, &cmd.page)?,
+            ..ServiceAccountFilter::default()
+        };
+        if let Some(handle) = &cmd.organization {
+            filter.organization = Some(self.readable_organization(&mut guard, handle).await?);
+        }
+        if !guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await? {
+            let mut within = vec![];
+            for organization in guard.scopes() {
+                if guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, Some(organization), None).await? {
+                    within.push(organization);
+                }
+            }
+            filter.within = Some(within);
+        }
+        let rows = self.store.rows(ctx.realm);
+        let found = rows.list_service_accounts(&filter, cmd.page.size + 1).await?;
+        let (items, next) = self.cut(ctx, &cmd.page, found, |account| account.id)?;
+        Ok(Page { items: account_views(rows, items).await?, next })
+    }
+
+    /// A page of the keys of an account, by id.
+    ///
+    /// # Errors
+    /// PAGE_TOKEN_INVALID; NOT_FOUND.
+    pub async fn list_api_keys(&self, ctx: &Ctx, cmd: &ListApiKeys) -> Result<Page<ApiKeyView>> {
+        again(|| async {
+            let view = self.view(ctx, Freshness::Latest).await?;
+            let mut guard = self.guard(ctx, &view).await?;
+            let rows = self.store.rows(ctx.realm);
+            let after = self.cursor(ctx, &cmd.page)?;
+            let account = readable_account(rows, &mut guard, &cmd.service_account).await?;
+            let living = cmd.live.then_some(ctx.now);
+            let found = rows.list_api_keys(account.id, living, after, cmd.page.size + 1).await?;
+            let (items, next) = self.cut(ctx, &cmd.page, found, |key| key.id)?;
+            Ok(Page { items: key_views(rows, items, &account).await?, next })
+        })
+        .await
+    }
+}
+
+/// An account that the caller manages, or is.
+pub(super) async fn readable_account<F: Facts>(
+    rows: ReadRows<'_>,
+    guard: &mut Guard<'_, F>,
+    handle: &Handle,
+) -> Result<ServiceAccount>
+where
+    Error: From<F::Fault>,
+{
+    let found = find_service_account(rows, handle).await?;
+    let account = found.ok_or_else(|| Error::not_found("service_account"))?;
+    let mine = guard.actor.principal().id == account.id.into();
+    if mine || guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, account.organization, None).await? {
+        Ok(account)
+    } else {
+        Err(Error::not_found("service_account"))
+    }
+}
