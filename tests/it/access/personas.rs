@@ -5,7 +5,7 @@ use std::time::Duration;
 use countersign::crypto::random_mark;
 use countersign::domain::account::Approval;
 use countersign::domain::change::Key;
-use countersign::domain::ids::{PrincipalId, RealmId, ServiceAccountId, UserId};
+use countersign::domain::ids::{RealmId, UserId};
 use countersign::domain::realm::PLATFORM_REALM;
 use countersign::grpc::pb::{self, Reach};
 use countersign::store::{Lock, Tx};
@@ -214,19 +214,13 @@ async fn revoked_key(world: &World<'_>) -> String {
     bearer(&secret)
 }
 
-/// A key of an account that was switched off, which no call does yet.
+/// A key of an account that was switched off.
 async fn disabled_key(world: &World<'_>) -> String {
     let name = world.fresh("disabled");
     let (secret, _) = key(world, &name, None).await;
     world.portal.operator.assign(&name, REALM_ADMINISTRATOR, At::Realm).await.unwrap();
-    meddle(world, async |tx: &Tx| {
-        let mut account = tx.rows().service_account_named(&name).await.unwrap().unwrap();
-        account.disabled_at = Some(world.app.clock().now());
-        tx.rows().update_service_account(&account).await.unwrap();
-        let id: ServiceAccountId = account.id;
-        Key::Principal(PrincipalId::from(id))
-    })
-    .await;
+    let request = pb::DisableServiceAccountRequest { service_account: name, ..Default::default() };
+    world.portal.operator.service_accounts().disable_service_account(request).await.unwrap();
     bearer(&secret)
 }
 

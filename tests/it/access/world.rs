@@ -77,6 +77,8 @@ pub(super) enum Kind {
     Member,
     /// A member with the role [`READER`].
     Holder,
+    /// A member with [`READ`] at OWN, granted.
+    Grantee,
     Suspended,
     /// A member to whom a mail could not be delivered.
     Undelivered,
@@ -90,6 +92,12 @@ pub(super) enum Kind {
     /// An organization that nobody belongs to.
     Company,
     SuspendedCompany,
+    /// A service account that is disabled.
+    Disabled,
+    /// A role that nobody has.
+    Role,
+    /// A permission, by its name.
+    Permission,
 }
 
 /// Somebody, or something, that a request is about.
@@ -184,12 +192,24 @@ impl<'a> World<'a> {
                 let resident = self.make(kind, target).await;
                 self.residents.insert((target, kind), resident);
             }
+            self.settle_in(target).await;
         }
         let of_both = self.make(Kind::Holder, OwnOrganization).await;
         let operator = &self.portal.operator;
         operator.add_member(&self.other.id, &of_both.id).await.unwrap();
         operator.assign(&of_both.id, SHIPPER, At::Organization(&self.other.id)).await.unwrap();
         self.of_both = of_both.id;
+    }
+
+    /// Gives the resident member something to be listed, and lets a service account live there.
+    async fn settle_in(&mut self, target: Target) {
+        let (portal, place) = self.home(target);
+        let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
+        let member = &self.residents[&(target, Kind::Member)].id;
+        portal.operator.assign(member, READER, at).await.unwrap();
+        grant(portal, member, at).await;
+        let account = self.service_account(portal, place, Kind::ServiceAccount).await;
+        self.residents.insert((target, Kind::ServiceAccount), account);
     }
 
     /// The organization that a request about this target names; `None` = none.
@@ -267,7 +287,8 @@ impl<'a> World<'a> {
     /// Which residents, and which organization besides the own one, an answer names.
     pub(super) fn named_in(&self, answer: &[u8]) -> Vec<String> {
         let names = |id: &str| answer.windows(id.len()).any(|part| part == id.as_bytes());
-        let kinds = [(Kind::Member, ""), (Kind::Newcomer, "newcomer of ")];
+        let kinds =
+            [(Kind::Member, ""), (Kind::Newcomer, "newcomer of "), (Kind::ServiceAccount, "service account of ")];
         let mut named = vec![];
         for target in Target::ALL {
             for (kind, prefix) in kinds {
@@ -318,7 +339,8 @@ impl<'a> World<'a> {
         began.and_then(|token| crate::support::session_of(&token)).unwrap_or_else(nobody)
     }
 
-    async fn make(&self, kind: Kind, target: Target) -> Subject {
+    /// The realm of a target, and its organization there.
+    fn home(&self, target: Target) -> (&Portal, Option<&Place>) {
         let portal = if target == Target::OtherRealm { &self.elsewhere } else { &self.portal };
         let place = match target {
             Target::Realm => None,
@@ -326,11 +348,27 @@ impl<'a> World<'a> {
             Target::OtherOrganization | Target::OtherAsOwn => Some(&self.other),
             _ => Some(&self.own),
         };
-        if matches!(kind, Kind::Company | Kind::SuspendedCompany) {
-            return self.company(kind).await;
-        }
-        if matches!(kind, Kind::ServiceAccount | Kind::KeyHolder) {
-            return self.service_account(portal, place, kind).await;
+        (portal, place)
+    }
+
+    async fn make(&self, kind: Kind, target: Target) -> Subject {
+        let (portal, place) = self.home(target);
+        match kind {
+            Kind::Company | Kind::SuspendedCompany => return self.company(kind).await,
+            Kind::ServiceAccount | Kind::KeyHolder | Kind::Disabled => {
+                return self.service_account(portal, place, kind).await;
+            }
+            Kind::Role => {
+                let created = portal.operator.roles().create_role(role(&self.fresh("role"))).await.unwrap();
+                let made = created.into_inner().role.unwrap();
+                return Subject { id: made.id, handle: made.name, extra: String::new() };
+            }
+            Kind::Permission => {
+                let name = format!("shop.{}", self.fresh("permission"));
+                portal.declare(&[&name]).await;
+                return Subject { id: name.clone(), handle: name, extra: String::new() };
+            }
+            _ => {}
         }
         let mut made = self.newcomer(portal, place).await;
         let operator = &portal.operator;
@@ -348,6 +386,10 @@ impl<'a> World<'a> {
                 made.extra = self.app.dead_letter(&portal.name, &made.handle, Some(&made.id)).await;
             }
             Kind::Suspended => drop(operator.suspend(&made.id, "on leave").await.unwrap()),
+            Kind::Grantee => {
+                let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
+                made.extra = grant(portal, &made.id, at).await;
+            }
             Kind::Holder => {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
                 made.extra = operator.assign(&made.id, READER, at).await.unwrap().id;
@@ -392,9 +434,28 @@ impl<'a> World<'a> {
         if kind == Kind::KeyHolder {
             let request = pb::CreateApiKeyRequest { service_account: name, ..Default::default() };
             made.extra = client.create_api_key(request).await.unwrap().into_inner().api_key.unwrap().id;
+        } else if kind == Kind::Disabled {
+            let request = pb::DisableServiceAccountRequest { service_account: name, ..Default::default() };
+            client.disable_service_account(request).await.unwrap();
         }
         made
     }
+}
+
+/// Grants [`READ`] at OWN. Answers the id of the grant.
+async fn grant(portal: &Portal, principal: &str, at: At<'_>) -> String {
+    use pb::grant_permission_request::Scope;
+    let request = pb::GrantPermissionRequest {
+        principal: principal.to_owned(),
+        pattern: READ.to_owned(),
+        reach: Reach::Own.into(),
+        scope: Some(match at {
+            At::Organization(organization) => Scope::Organization(organization.to_owned()),
+            At::Realm => Scope::RealmWide(true),
+        }),
+        ..Default::default()
+    };
+    portal.operator.assignments().grant_permission(request).await.unwrap().into_inner().entry.unwrap().id
 }
 
 /// An id that is nobody's.

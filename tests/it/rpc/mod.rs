@@ -2,6 +2,7 @@
 
 mod approval;
 mod authorization;
+mod grant;
 mod member;
 mod notification;
 mod organization;

@@ -124,3 +124,103 @@ both_backends!(an_assignment_ends_at_its_instant, async |app: &TestApp| {
     app.clock().advance(Duration::from_secs(3600));
     assert_eq!(service.check(publish()).await.unwrap(), denied(ErrorReason::Expired));
 });
+
+fn addition(principal: &str, role: &str) -> pb::AssignmentAddition {
+    pb::AssignmentAddition {
+        principal: principal.to_owned(),
+        role: role.to_owned(),
+        scope: Some(pb::assignment_addition::Scope::Organization("studio".to_owned())),
+        ..Default::default()
+    }
+}
+
+fn removal(principal: &str, role: &str) -> pb::AssignmentRemoval {
+    pb::AssignmentRemoval {
+        principal: principal.to_owned(),
+        role: role.to_owned(),
+        scope: Some(pb::assignment_removal::Scope::Organization("studio".to_owned())),
+        ..Default::default()
+    }
+}
+
+/// Answers how many were added and removed.
+async fn update(
+    by: &Caller,
+    add: Vec<pb::AssignmentAddition>,
+    remove: Vec<pb::AssignmentRemoval>,
+) -> Result<(usize, usize), tonic::Status> {
+    let request = pb::UpdateAssignmentsRequest { add, remove, ..Default::default() };
+    let answer = by.assignments().update_assignments(request).await?.into_inner();
+    Ok((answer.added.len(), answer.removed.len()))
+}
+
+both_backends!(many_assignments_are_made_at_once_or_not_at_all, async |app: &TestApp| {
+    let Studio { portal, service, ann, bob } = Studio::open(app).await;
+    let everywhere = pb::CreateRoleRequest { assignable: Some(everywhere(&[])), ..role("everywhere") };
+    portal.define([everywhere]).await;
+    let operator = &portal.operator;
+    let may = async |who: &Person| service.check(ask(&who.id, "designs.publish")).await.unwrap() == ALLOWED;
+
+    let wrong = vec![addition(&ann.id, "publisher"), addition(&bob.id, "everywhere"), addition(&bob.id, "everywhere")];
+    let status = update(operator, wrong, vec![]).await.unwrap_err();
+    assert!(status.message().contains("add[1]") && status.message().contains("add[2]"), "{status:?}");
+    assert_eq!(refusal(Err::<(), _>(status)), (Code::FailedPrecondition, ErrorReason::RoleScopeNotAllowed));
+    let missing = vec![addition(&ann.id, "publisher"), addition(&bob.id, "no-such-role")];
+    assert_eq!(refusal(update(operator, missing, vec![]).await), (Code::NotFound, ErrorReason::NotFound));
+    assert!(!may(&ann).await && app.mailed().await.is_empty());
+
+    let (both, twice) = (addition(&ann.email, "publisher"), addition(&ann.id, "publisher"));
+    assert_eq!(update(operator, vec![both, twice, addition(&bob.id, "publisher")], vec![]).await.unwrap(), (3, 0));
+    assert!(may(&ann).await && may(&bob).await);
+    assert_eq!(app.mailed().await.len(), 2, "one for each who got it");
+    let nothing = (addition(&ann.id, "publisher"), vec![removal(&bob.id, "publisher"), removal(&bob.id, "publisher")]);
+    assert_eq!(update(operator, vec![nothing.0], nothing.1).await.unwrap(), (1, 1));
+    assert!(may(&ann).await && !may(&bob).await);
+    assert_eq!(refusal(update(operator, vec![], vec![]).await), (Code::InvalidArgument, ErrorReason::InvalidFields));
+    let fields = vec![pb::AssignmentAddition { principal: ann.id.clone(), ..Default::default() }];
+    let said = crate::support::violations(update(operator, fields, vec![]).await);
+    assert_eq!(said, ["add[0].role", "add[0].organization"]);
+});
+
+// Class 9: no item makes room for another one.
+both_backends!(nobody_gives_in_one_call_what_they_give_themselves_in_it, async |app: &TestApp| {
+    let Studio { portal, ann, bob, .. } = Studio::open(app).await;
+    let passing = pb::CreateRoleRequest {
+        may_assign: crate::support::text(&["publisher"]),
+        assignable: Some(within(&[])),
+        ..role("passing")
+    };
+    let assigns = pb::CreateRoleRequest {
+        grants: grants(Reach::All, &["countersign.roles.assign"]),
+        may_assign: crate::support::text(&["passing"]),
+        assignable: Some(within(&[])),
+        ..role("assigns")
+    };
+    portal.define([passing, assigns]).await;
+    portal.operator.assign(&ann.id, "assigns", At::Organization("studio")).await.unwrap();
+    app.mailed().await;
+    let both = || vec![addition(&ann.id, "passing"), addition(&bob.id, "publisher")];
+    let not_contained = (Code::PermissionDenied, ErrorReason::NotContained);
+    assert_eq!(refusal(update(&ann.caller, both(), vec![]).await), not_contained);
+    let turned = both().into_iter().rev().collect();
+    assert_eq!(refusal(update(&ann.caller, turned, vec![]).await), not_contained);
+});
+
+both_backends!(the_last_one_who_assigns_hands_over_and_does_not_leave, async |app: &TestApp| {
+    let Studio { portal, ann, bob, .. } = Studio::open(app).await;
+    let assigns = pb::CreateRoleRequest {
+        grants: grants(Reach::All, &["countersign.roles.assign"]),
+        assignable: Some(within(&[])),
+        ..role("assigns")
+    };
+    portal.define([assigns]).await;
+    portal.operator.assign(&ann.id, "assigns", At::Organization("studio")).await.unwrap();
+    app.mailed().await;
+    let leaves = || vec![removal(&ann.id, "assigns")];
+    let orphaned = (Code::FailedPrecondition, ErrorReason::WouldOrphan);
+    assert_eq!(refusal(update(&ann.caller, vec![], leaves()).await), orphaned);
+    assert_eq!(update(&ann.caller, vec![addition(&bob.id, "assigns")], leaves()).await.unwrap(), (1, 1));
+    assert_eq!(app.mailed().await.len(), 2);
+    let refused = update(&ann.caller, vec![addition(&ann.id, "assigns")], vec![]).await;
+    assert_eq!(refusal(refused), (Code::PermissionDenied, ErrorReason::PermissionMissing));
+});

@@ -5,9 +5,11 @@
 //! (CVE-2026-105209, CVE-2025-27507). [`random`] looks for those that nobody thought of.
 
 mod dice;
+mod entries;
 mod moves;
 mod random;
 mod roles;
+mod vocabulary;
 mod world;
 
 use countersign::grpc::pb::{self, ErrorReason, Reach};

@@ -32,8 +32,15 @@ pub(crate) struct Aim<'a> {
 
 /// What an RPC can be asked in beside its first form, with what the further form is.
 pub(crate) fn forms(method: &Method) -> impl Iterator<Item = &'static str> {
-    let all =
-        [approval::FORMS, authorization::FORMS, organization::FORMS, realm::FORMS, role_assignment::FORMS, user::FORMS];
+    let all = [
+        approval::FORMS,
+        authorization::FORMS,
+        organization::FORMS,
+        realm::FORMS,
+        role::FORMS,
+        role_assignment::FORMS,
+        user::FORMS,
+    ];
     let of_this: Vec<_> = all.concat().into_iter().filter(|(rpc, _)| *rpc == method.name).collect();
     of_this.into_iter().map(|(_, form)| form)
 }
@@ -52,7 +59,7 @@ pub(crate) async fn request(world: &World<'_>, method: &Method, form: &str, aim:
         "OrganizationService" => organization::request(&asked, rpc, form).await,
         "RealmService" => realm::request(&asked, rpc, form).await,
         "RegistrationService" => registration::request(&asked, rpc).await,
-        "RoleService" => role::request(&asked, rpc).await,
+        "RoleService" => role::request(&asked, rpc, form).await,
         "RoleAssignmentService" => role_assignment::request(&asked, rpc, form).await,
         "ServiceAccountService" => service_account::request(&asked, rpc).await,
         "SessionService" => session::request(&asked, rpc).await,

@@ -6,6 +6,7 @@ use prost_types::FieldMask;
 use super::dice::Dice;
 use super::roles::{ATTRIBUTE, OWN, PRODUCT, REACHES, random_role};
 use super::world::{Principal, Realm};
+use super::{entries, vocabulary};
 use crate::support::{At, Caller, Reachable as _, TestApp};
 
 /// What somebody acts by: their own session first, then the keys that they got.
@@ -20,7 +21,7 @@ pub(super) async fn play(
     number: usize,
 ) -> Option<String> {
     let (who, hand) = dice.pick(hands).clone();
-    let said = match dice.below(26) {
+    let said = match dice.below(33) {
         0..=4 => assign(realm, hands, &hand, dice).await,
         5 => revoke(realm, hands, &hand, dice).await,
         6..=8 => grant(realm, hands, &hand, dice).await,
@@ -38,6 +39,12 @@ pub(super) async fn play(
         21 | 22 => update_member(realm, &hand, dice).await,
         23 => remove_member(realm, &hand, dice).await,
         24 => move_member(realm, &hand, dice).await,
+        25..=27 => vocabulary::update_role(realm, &hand, dice).await,
+        28 => vocabulary::delete_or_retire(realm, &hand, dice).await,
+        29 => entries::revoke_grant(realm, hands, &hand, dice).await,
+        30 => entries::update(realm, hands, &hand, dice).await,
+        31 => switch_service(realm, &hand, dice).await,
+        _ if realm.services.is_empty() => None,
         _ => {
             let name = dice.pick(&realm.services).handle.clone();
             mint(app, hands, &hand, &name).await
@@ -54,7 +61,7 @@ pub(super) async fn mint(app: &TestApp, hands: &mut Hands, by: &Caller, name: &s
 }
 
 /// Often somebody whom the actor is or controls.
-fn anybody(realm: &Realm, hands: &Hands, dice: &mut Dice) -> String {
+pub(super) fn anybody(realm: &Realm, hands: &Hands, dice: &mut Dice) -> String {
     if dice.chance(50) {
         return dice.pick(hands).0.clone();
     }
@@ -64,7 +71,7 @@ fn anybody(realm: &Realm, hands: &Hands, dice: &mut Dice) -> String {
 }
 
 /// A slug, or nothing for the whole realm.
-fn somewhere(realm: &Realm, dice: &mut Dice) -> Option<String> {
+pub(super) fn somewhere(realm: &Realm, dice: &mut Dice) -> Option<String> {
     let slugs: Vec<_> = realm.organizations.iter().map(|(slug, _)| Some(slug.clone())).chain([None, None]).collect();
     dice.pick(&slugs).clone()
 }
@@ -245,4 +252,34 @@ async fn create_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice, numbe
     let id = super::create_service(hand, &name, &organization).await.ok()?;
     realm.services.push(Principal { id, handle: name });
     Some(said)
+}
+
+async fn switch_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+    if realm.services.is_empty() {
+        return None;
+    }
+    let at = dice.below(realm.services.len());
+    let service_account = realm.services[at].handle.clone();
+    let mut client = hand.service_accounts();
+    match dice.below(5) {
+        0 | 1 => {
+            let request =
+                pb::DisableServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            client.disable_service_account(request).await.ok()?;
+            Some(format!("DisableServiceAccount {service_account}"))
+        }
+        2 | 3 => {
+            let request =
+                pb::EnableServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            client.enable_service_account(request).await.ok()?;
+            Some(format!("EnableServiceAccount {service_account}"))
+        }
+        _ => {
+            let request =
+                pb::DeleteServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            client.delete_service_account(request).await.ok()?;
+            realm.services.remove(at);
+            Some(format!("DeleteServiceAccount {service_account}"))
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::dice::Dice;
 use super::moves::{Hands, mint, play};
+use super::roles::OWN;
 use super::world::{Held, Realm};
 use crate::support::{Backend, Caller, TestApp, run};
 
@@ -70,6 +71,8 @@ struct Attempt {
 
 impl Attempt {
     async fn start(app: &TestApp, realm: &Realm, at: usize, caller: Caller) -> Self {
+        // What an earlier attempt retired, and this one declares again, is no gain.
+        realm.portal.declare(&OWN).await;
         let person = &realm.people[at];
         let hands = vec![(person.handle.clone(), caller)];
         let mut attempt = Self { hands, id: person.id.clone(), start: Held::new(), allowance: BTreeSet::new() };
