@@ -194,5 +194,5 @@ impl Change<'_> {
 
 fn created(account: &ServiceAccount) -> Event {
     let ServiceAccount { id, name, organization, .. } = account;
-    Event::ServiceAccountCreated { account: *id, name: name.clone(), organization: *organization }
+    Event::ServiceAccountCreated { account: *id, name: name.clone(), organization: *organization, spiffe_id: None }
 }

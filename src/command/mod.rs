@@ -1,8 +1,8 @@
 //! The `countersign` command: `serve`, `migrate`, `config` and `key`.
 //!
-//! `serve`, `migrate`, `config` and `key recover` work on the configuration of this machine; `key create` is a client of
-//! a running server. Standard output is for what was asked for, standard error and the log for everything else.
+//! `key create` is a client of a running server; all else works on the configuration of this machine. Standard output is for what was asked for, standard error and the log for everything else.
 
+mod client;
 mod key;
 mod serve;
 

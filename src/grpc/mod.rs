@@ -8,6 +8,7 @@ mod approval;
 mod audit;
 mod authorization;
 pub mod codec;
+mod connection;
 mod convert;
 mod direct;
 mod entry;
@@ -25,6 +26,7 @@ mod service_account;
 mod session;
 mod sessions;
 mod status;
+pub mod tls;
 mod user;
 
 pub use api::Api;

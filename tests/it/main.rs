@@ -14,4 +14,5 @@ mod rpc;
 mod security;
 mod support;
 mod systems;
+mod tls;
 mod tour;

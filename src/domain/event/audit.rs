@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Company, Conferred, Event};
 use crate::domain::ids::OrganizationId;
+use crate::domain::workload::SpiffeId;
 
 /// What the audit log says of an event.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,8 +90,10 @@ impl Event {
             Self::DefaultRoleGiven(conferred) => conferred.audit("role.given_by_default"),
             Self::RoleRevoked(conferred) => conferred.audit("role.revoked"),
             Self::PermissionGranted(conferred) => conferred.audit("permission.granted"),
-            Self::ServiceAccountCreated { account, name, organization } => {
-                facts("service_account.created", *organization, account.0, json!({ "name": name }))
+            Self::ServiceAccountCreated { account, name, organization, spiffe_id } => {
+                let spiffe_id = spiffe_id.as_ref().map(SpiffeId::as_str);
+                let details = json!({ "name": name, "spiffe_id": spiffe_id });
+                facts("service_account.created", *organization, account.0, details)
             }
             Self::ServiceAccountEnabled { account, organization } => {
                 facts("service_account.enabled", *organization, account.0, json!({}))

@@ -14,6 +14,7 @@ use super::account::{HoldCause, VerifiedHow};
 use super::ids::{
     ApiKeyId, CodeId, EntryId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId, UserId,
 };
+use super::workload::SpiffeId;
 
 /// A user as mails and the audit log name them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -145,6 +146,7 @@ pub enum Event {
         account: ServiceAccountId,
         name: String,
         organization: Option<OrganizationId>,
+        spiffe_id: Option<SpiffeId>,
     },
     ServiceAccountEnabled {
         account: ServiceAccountId,

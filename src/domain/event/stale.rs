@@ -32,9 +32,12 @@ impl Event {
             | Self::DefaultRoleGiven(conferred)
             | Self::RoleRevoked(conferred)
             | Self::PermissionGranted(conferred) => vec![Key::Principal(conferred.principal)],
-            Self::ServiceAccountCreated { account, .. } | Self::ServiceAccountEnabled { account, .. } => {
-                vec![Key::Principal((*account).into())]
+            Self::ServiceAccountCreated { account, spiffe_id, .. } => {
+                let recognised = spiffe_id.iter().map(|id| Key::Credential(id.digest()));
+                [Key::Principal((*account).into())].into_iter().chain(recognised).collect()
             }
+            // Whom an identity stands for is as it was; whether that account may is the principal's business.
+            Self::ServiceAccountEnabled { account, .. } => vec![Key::Principal((*account).into())],
             Self::ApiKeyCreated { hash, .. } | Self::ApiKeyRevoked { hash, .. } => vec![Key::Credential(*hash)],
             // A realm begins with a log of its own.
             Self::RealmCreated { .. }
