@@ -203,7 +203,21 @@ async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError>
 /// # Errors
 /// [`StartError::RootKey`].
 pub fn build(config: &Config, store: Store) -> Result<App, StartError> {
-    let keys = root_keys(config).map_err(StartError::RootKey)?;
+    build_under(root_keys(config).map_err(StartError::RootKey)?, config, store)
+}
+
+/// As [`build`], on a record that was there before: a root key that is missing is not made.
+///
+/// # Errors
+/// [`StartError::RootKey`].
+pub fn build_on(config: &Config, store: Store) -> Result<App, StartError> {
+    if config.root_key.is_none() {
+        RootKey::load(&config.root_key_file).map_err(StartError::RootKey)?;
+    }
+    build(config, store)
+}
+
+fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, StartError> {
     let limits = Limits { permits: config.hash_permits.get(), queued: config.hash_queue };
     let hasher = Hasher::start(limits).map_err(|error| StartError::File("the hashing threads".to_owned(), error))?;
     let cache = Options {

@@ -20,7 +20,7 @@ use crate::store::Tx;
 /// The platform account that the first start makes.
 pub const OPERATOR: &str = "operator";
 /// Under which name the record keeps the root key's check value.
-const ROOT_KEY: &str = "root_key";
+pub const ROOT_KEY: &str = "root_key";
 
 /// Why an operator's key can't be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ impl App {
     }
 
     /// A call that nobody sent.
-    fn own_call(&self, realm: RealmId, action: &'static str) -> Ctx {
+    pub(super) fn own_call(&self, realm: RealmId, action: &'static str) -> Ctx {
         Ctx {
             realm,
             actor: Actor::Anonymous,

@@ -104,6 +104,7 @@ impl Event {
             Self::ApiKeyRevoked { key, account, organization, .. } => {
                 facts("api_key.revoked", *organization, account.0, json!({ "api_key": key }))
             }
+            Self::RecordRestored { realm } => facts("record.restored", None, realm.0, json!({})),
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
             Self::SessionRefreshed { user, session, generation } => {
                 facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))

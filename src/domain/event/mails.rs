@@ -70,6 +70,7 @@ impl Event {
             | Self::ServiceAccountEnabled { .. }
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
+            | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
             | Self::SessionRefreshed { .. }
             | Self::RefreshTokenReplayed { .. }

@@ -164,6 +164,11 @@ pub enum Event {
         organization: Option<OrganizationId>,
         hash: [u8; 32],
     },
+    /// The record was put back from a copy; sessions and codes of it count no more.
+    RecordRestored {
+        /// The platform's.
+        realm: RealmId,
+    },
     SignedIn {
         user: UserId,
         session: SessionId,

@@ -47,6 +47,8 @@ impl Event {
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
             | Self::IdentifiersSet { .. }
+            // No process keeps anything of a record that is just put back.
+            | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
             | Self::SessionRefreshed { .. } => vec![],
         }
