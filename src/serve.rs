@@ -28,6 +28,7 @@ use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
 use crate::crypto::root_key::{RootKey, RootKeys};
 use crate::grpc::access::Methods;
+use crate::grpc::tls::{Tls, TlsError, TlsFiles};
 use crate::grpc::{Api, Door, server};
 use crate::mail::{Mailer, Security, Smtp, SmtpError, SmtpOptions, Transport};
 use crate::store::{Location, Schema, Store};
@@ -43,6 +44,8 @@ const HEALTH_PERIOD: Duration = Duration::from_millis(500);
 pub enum StartError {
     #[error("can't listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    #[error("TLS can't be served")]
+    Tls(#[source] TlsError),
     #[error("can't use {0}")]
     File(String, #[source] std::io::Error),
     #[error("{0} is in use by another process")]
@@ -87,6 +90,7 @@ pub struct Running {
 /// [`StartError`], before anything was changed that a next start would stumble over.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     let mailer = mailer(config)?;
+    let tls = tls(config)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
     let (store, lock) = open(config).await?;
@@ -104,9 +108,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
 
     mailer.transport.prepare().map_err(unusable(&config.mail_dir))?;
-    let tasks = tasks::spawn_all(&app, mailer, &CancellationToken::new());
+    let certificates = tls.clone().map(|tls| -> tasks::Look { Arc::new(move || Ok(tls.look()?)) });
+    let tasks = tasks::spawn_all(&app, mailer, certificates, &CancellationToken::new());
     let until = stop_accepting.clone().cancelled_owned();
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener), until));
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener, tls), until));
     health.set_service_status("live", ServingStatus::Serving).await;
     look(&app, &health).await;
     tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
@@ -149,23 +154,37 @@ impl Running {
     }
 }
 
+/// Reads what TLS is made of; `None` = plaintext.
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let Some((certificate, key)) = config.tls_cert_file.clone().zip(config.tls_key_file.clone()) else {
+        return Ok(None);
+    };
+    let (client_authorities, client_required) = (config.tls_client_ca_file.clone(), config.tls_client_required);
+    let files = TlsFiles { certificate, key, client_authorities, client_required };
+    Ok(Some(Arc::new(Tls::load(files).map_err(StartError::Tls)?)))
+}
+
 /// Opens the record; an embedded one for this process alone.
 ///
 /// # Errors
 /// [`StartError::Locked`] if another process has it.
 pub async fn open(config: &Config) -> Result<(Store, Option<File>), StartError> {
     let (location, lock) = match &config.database_url {
-        DatabaseUrl::Sqlite(file) => {
-            let folder = file.parent().unwrap_or(Path::new("."));
-            (Location::Sqlite(file), Some(lock(&folder.join("lock"))?))
-        }
+        DatabaseUrl::Sqlite(file) => (Location::Sqlite(file), Some(lock_beside(file)?)),
         DatabaseUrl::Postgres(url) => (Location::Postgres(url.expose()), None),
     };
     let store = Store::open(location, config.database_pool.get()).await.map_err(StartError::Database)?;
     Ok((store, lock))
 }
 
-/// The system frees the lock by itself when the process dies.
+/// Takes an embedded record for this process alone. The system frees the lock by itself when the process dies.
+///
+/// # Errors
+/// [`StartError::Locked`] if another process has it.
+pub fn lock_beside(record: &Path) -> Result<File, StartError> {
+    lock(&record.parent().unwrap_or(Path::new(".")).join("lock"))
+}
+
 fn lock(path: &Path) -> Result<File, StartError> {
     let shown = path.display().to_string();
     let used = |error| StartError::File(shown.clone(), error);
@@ -195,7 +214,21 @@ async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError>
 /// # Errors
 /// [`StartError::RootKey`].
 pub fn build(config: &Config, store: Store) -> Result<App, StartError> {
-    let keys = root_keys(config).map_err(StartError::RootKey)?;
+    build_under(root_keys(config).map_err(StartError::RootKey)?, config, store)
+}
+
+/// As [`build`], on a record that was there before: a root key that is missing is not made.
+///
+/// # Errors
+/// [`StartError::RootKey`].
+pub fn build_on(config: &Config, store: Store) -> Result<App, StartError> {
+    if config.root_key.is_none() {
+        RootKey::load(&config.root_key_file).map_err(StartError::RootKey)?;
+    }
+    build(config, store)
+}
+
+fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, StartError> {
     let limits = Limits { permits: config.hash_permits.get(), queued: config.hash_queue };
     let hasher = Hasher::start(limits).map_err(|error| StartError::File("the hashing threads".to_owned(), error))?;
     let cache = Options {

@@ -20,7 +20,7 @@ use crate::store::Tx;
 /// The platform account that the first start makes.
 pub const OPERATOR: &str = "operator";
 /// Under which name the record keeps the root key's check value.
-const ROOT_KEY: &str = "root_key";
+pub const ROOT_KEY: &str = "root_key";
 
 /// Why an operator's key can't be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ impl App {
     }
 
     /// A call that nobody sent.
-    fn own_call(&self, realm: RealmId, action: &'static str) -> Ctx {
+    pub(super) fn own_call(&self, realm: RealmId, action: &'static str) -> Ctx {
         Ctx {
             realm,
             actor: Actor::Anonymous,
@@ -194,5 +194,5 @@ impl Change<'_> {
 
 fn created(account: &ServiceAccount) -> Event {
     let ServiceAccount { id, name, organization, .. } = account;
-    Event::ServiceAccountCreated { account: *id, name: name.clone(), organization: *organization }
+    Event::ServiceAccountCreated { account: *id, name: name.clone(), organization: *organization, spiffe_id: None }
 }

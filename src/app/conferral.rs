@@ -123,13 +123,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Who acts by this call: the actor and, behind a service account, everybody who ever made a key of it.
+    /// Who acts by this call: the actor and, behind a service account, everybody who ever made a key of it
+    /// or named the workload that it is.
     pub(super) async fn behind(&self) -> Result<BTreeSet<PrincipalId>> {
         let actor = self.ctx.actor_id()?;
         let mut found = BTreeSet::from([actor]);
         let mut next = vec![actor];
         while let Some(account) = next.pop() {
-            let makers = self.rows().key_makers(ServiceAccountId(account.0)).await?;
+            let makers = self.rows().credential_makers(ServiceAccountId(account.0)).await?;
             next.extend(makers.into_iter().filter(|maker| found.insert(*maker)));
         }
         Ok(found)

@@ -1,4 +1,4 @@
-//! Who is this? API keys and access tokens, looked up in the cache.
+//! Who is this? API keys, access tokens and certificates, looked up in the cache.
 
 use std::sync::Arc;
 
@@ -11,8 +11,10 @@ use crate::crypto::access_token::{self, AccessClaims, Expectations};
 use crate::crypto::api_key::{self, ApiKey};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
+use crate::domain::service_account::Credential;
 use crate::domain::snapshot::Principal;
 use crate::domain::time::Timestamp;
+use crate::domain::workload::{Presented, Workload};
 
 /// Access tokens whose signature was found good are remembered, so that it is checked once.
 const TOKENS_REMEMBERED: usize = 100_000;
@@ -40,6 +42,11 @@ impl Caller {
         }
     }
 
+    fn account(credential: Credential) -> Self {
+        let Credential { realm, platform, service_account, expires_at } = credential;
+        Self { realm, principal: service_account.into(), platform, session: None, expires_at }
+    }
+
     /// Whether the principal's snapshot still lets this credential stand for it.
     #[must_use]
     pub fn still_holds(&self, principal: &Principal) -> bool {
@@ -60,6 +67,29 @@ impl Default for Remembered {
 }
 
 impl App {
+    /// Says whom a call's credential stands for: the bearer's, or the certificate's that its connection began with.
+    /// `None` = there is none. A certificate that is nobody's is transport and no credential.
+    ///
+    /// # Errors
+    /// CREDENTIALS_CONFLICT for two of them; CREDENTIAL_INVALID, whatever is wrong with the one; UNAVAILABLE if that
+    /// can't be known.
+    pub async fn caller(&self, bearer: Option<&str>, peer: Option<&Arc<Workload>>) -> Result<Option<Arc<Caller>>> {
+        // Boxed: most calls come without a certificate, and a check is to stay small.
+        let certified = match peer {
+            Some(workload) => Box::pin(self.certified(workload)).await?,
+            None => None,
+        };
+        match (bearer, certified) {
+            (None, None) => Ok(None),
+            (Some(bearer), None) => self.authenticate(bearer).await.map(Some),
+            (None, Some(caller)) if caller.expires_at.is_some_and(|at| at <= self.clock.now()) => Err(invalid()),
+            (None, Some(caller)) => Ok(Some(Arc::new(caller))),
+            (Some(_), Some(_)) => {
+                Err(Error::refused(Reason::CredentialsConflict, "more than one credential came with the call"))
+            }
+        }
+    }
+
     /// Says whom a bearer credential stands for.
     ///
     /// # Errors
@@ -113,14 +143,14 @@ impl App {
     }
 
     async fn holder_of(&self, key: &ApiKey) -> Result<Option<Caller>> {
-        let credential = self.snapshots.credential(key.hash()).await?;
-        Ok(credential.map(|credential| Caller {
-            realm: credential.realm,
-            principal: credential.service_account.into(),
-            platform: credential.platform,
-            session: None,
-            expires_at: credential.expires_at,
-        }))
+        let credential = self.snapshots.credential(&Presented::ApiKey(key.hash())).await?;
+        Ok(credential.map(Caller::account))
+    }
+
+    async fn certified(&self, workload: &Arc<Workload>) -> Result<Option<Caller>> {
+        let credential = self.snapshots.credential(&Presented::Workload(Arc::clone(workload))).await?;
+        // The certificate was verified when the connection began; since then it may have ended.
+        Ok(credential.map(|found| Caller { expires_at: Some(workload.expires_at), ..Caller::account(found) }))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::ids::{ApiKeyId, PrincipalId, ServiceAccountId};
 use crate::domain::service_account::{ApiKey, LIVE_KEYS_MAX, ServiceAccount};
 use crate::domain::snapshot::{Confers, Entry};
 use crate::domain::time::Timestamp;
+use crate::domain::workload::SpiffeId;
 use crate::store::{self, Connection, Constraint, Rows};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +26,7 @@ pub struct CreateServiceAccount {
     pub title: String,
     /// Absent = of the realm.
     pub organization: Option<Handle>,
-    pub spiffe_id: Option<String>,
+    pub spiffe_id: Option<SpiffeId>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,12 +80,17 @@ impl App {
                     None
                 }
             };
+            if cmd.spiffe_id.is_some() {
+                // The one who has an identity shuts out every other account that it could be: not for an organization
+                // to say of its neighbours' services.
+                change.guard().await?.require(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await?;
+            }
             let account = ServiceAccount {
                 id: ServiceAccountId(self.clock.new_id()),
                 name: cmd.name.clone(),
                 title: cmd.title.clone(),
                 organization: organization.as_ref().map(|organization| organization.id),
-                spiffe_id: cmd.spiffe_id.clone(),
+                spiffe_id: cmd.spiffe_id.as_ref().map(|id| id.as_str().to_owned()),
                 disabled_at: None,
                 created_at: ctx.now,
                 created_by: ctx.actor.id(),
@@ -95,6 +101,7 @@ impl App {
                 account: account.id,
                 name: account.name.clone(),
                 organization: account.organization,
+                spiffe_id: cmd.spiffe_id.clone(),
             });
             Ok(ServiceAccountView { account, slug: organization.map(|organization| organization.slug) })
         })

@@ -12,6 +12,7 @@ use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::service_account::ServiceAccount;
 use crate::domain::snapshot::PrincipalKind;
+use crate::domain::workload::SpiffeId;
 
 /// Which account a call disables, enables or deletes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,7 +74,8 @@ impl App {
             }
             let (account, _) = change.account_to_end(cmd).await?;
             let rows = change.rows();
-            let keys = rows.revoke_api_keys(account.id, ctx.now).await?;
+            let mut keys = rows.revoke_api_keys(account.id, ctx.now).await?;
+            keys.extend(account.spiffe_id.as_deref().and_then(SpiffeId::parse).map(|id| id.digest()));
             rows.delete_entries_of(account.id.into()).await?;
             rows.delete_service_account(&account, ctx.now).await?;
             let ServiceAccount { id, name, organization, .. } = account;

@@ -13,6 +13,7 @@ use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
 use crate::domain::realm::{Position, SigningKeyRow};
 use crate::domain::service_account::Credential;
 use crate::domain::snapshot::{Organization, Principal};
+use crate::domain::workload::Presented;
 use crate::store::{self, Store};
 
 /// How long an access token lives. A session that ended longer ago can't have a live one.
@@ -69,8 +70,8 @@ impl Source for Record {
         self.store.rows(realm).organization_facts(id).await.map_err(unavailable)
     }
 
-    async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Loaded<Credential>>> {
-        self.store.credential(&hash).await.map_err(unavailable)
+    async fn credential(&self, presented: &Presented) -> Answer<Option<Loaded<Credential>>> {
+        self.store.credential(presented).await.map_err(unavailable)
     }
 
     async fn catalogue(&self, realm: RealmId) -> Answer<RealmCatalogue<RealmKeys>> {

@@ -20,6 +20,7 @@ use crate::cache::Freshness;
 use crate::domain::change::{Key, Line};
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::realm::Position;
+use crate::domain::workload::Workload;
 
 /// So many follow at most, in all realms of this process: each has a task's worth of memory and reads the log.
 pub(super) const WATCHERS_MAX: usize = 1_000;
@@ -47,11 +48,18 @@ pub struct Step {
     pub changed: Vec<Fact>,
 }
 
+/// What a caller came with: a bearer credential, or the certificate of its connection.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    pub bearer: Option<Secret<String>>,
+    pub workload: Option<Arc<Workload>>,
+}
+
 /// Somebody who follows.
 pub struct Watch {
     app: Arc<App>,
     ctx: Ctx,
-    credential: Secret<String>,
+    presented: Presented,
     closing: CancellationToken,
     after: Position,
     pending: VecDeque<Step>,
@@ -61,7 +69,8 @@ pub struct Watch {
 }
 
 impl App {
-    /// Begins to follow after a position, or from now on. `credential` is asked about again and again; `closing` ends it.
+    /// Begins to follow after a position, or from now on. What was presented is asked about again and again; `closing`
+    /// ends it.
     ///
     /// # Errors
     /// OVERLOADED if too many follow; a nearest miss; UNAVAILABLE.
@@ -69,7 +78,7 @@ impl App {
         self: &Arc<Self>,
         ctx: &Ctx,
         after: Option<Position>,
-        credential: Secret<String>,
+        presented: Presented,
         closing: CancellationToken,
     ) -> Result<Watch> {
         let full = |_| Error::Later { reason: Reason::Overloaded, retry_after: RETRY_AFTER };
@@ -78,7 +87,7 @@ impl App {
         Ok(Watch {
             app: Arc::clone(self),
             ctx: ctx.clone(),
-            credential,
+            presented,
             closing,
             after: after.unwrap_or(here),
             pending: VecDeque::new(),
@@ -136,7 +145,9 @@ impl Watch {
     /// Asks what the door asks, and whether the caller may follow; answers where the log stands.
     async fn admitted(&self) -> Result<Position> {
         let now = self.app.clock.now();
-        let caller = self.app.authenticate(self.credential.expose()).await?;
+        let Presented { bearer, workload } = &self.presented;
+        let bearer = bearer.as_ref().map(|bearer| bearer.expose().as_str());
+        let caller = self.app.caller(bearer, workload.as_ref()).await?.ok_or_else(nobody)?;
         let needs = Requirement::Any { permissions: vec![permissions::WATCH.to_owned()], own: false };
         self.app.admit(&caller, self.ctx.realm, &needs, now).await?;
         self.app.may_watch(&Ctx { now, ..self.ctx.clone() }).await
@@ -152,6 +163,10 @@ impl Watch {
         self.pending.extend(steps.map(step));
         Ok(())
     }
+}
+
+fn nobody() -> Error {
+    Error::refused(Reason::CredentialMissing, "a credential is required")
 }
 
 fn step(lines: &[Line]) -> Step {

@@ -11,6 +11,7 @@
 //! commit ──► committed() ──► drop the keys, move on ──► acknowledge
 //! ```
 
+mod credential;
 mod flights;
 mod realm;
 mod tail;
@@ -35,6 +36,8 @@ use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
 use crate::domain::realm::Position;
 use crate::domain::service_account::Credential;
 use crate::domain::snapshot::{Organization, Principal};
+use crate::domain::workload::Presented;
+use credential::Strangers;
 use realm::RealmCache;
 
 /// Where snapshots come from: the record and the clock.
@@ -50,7 +53,7 @@ pub trait Source: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<Loaded<Organization>>> + Send;
     /// In any realm: a credential names its realm. `None` = unknown, in no realm at all; one that is revoked stands for
     /// nobody, in its realm.
-    fn credential(&self, hash: [u8; 32]) -> impl Future<Output = Answer<Option<Loaded<Credential>>>> + Send;
+    fn credential(&self, presented: &Presented) -> impl Future<Output = Answer<Option<Loaded<Credential>>>> + Send;
     fn catalogue(&self, realm: RealmId) -> impl Future<Output = Answer<RealmCatalogue<Self::Extra>>> + Send;
     /// Where a realm stands; `None` = there is no such realm.
     fn position(&self, realm: RealmId) -> impl Future<Output = Answer<Option<Position>>> + Send;
@@ -116,8 +119,9 @@ pub struct Snapshots<S: Source> {
     source: Arc<S>,
     options: Options,
     realms: RwLock<Realms<S::Extra>>,
-    /// To which realm a credential belongs, which never changes.
+    /// To which realm a credential belonged when it was looked up last.
     credential_realms: quick_cache::sync::Cache<[u8; 32], RealmId>,
+    strangers: Strangers,
     tail: tail::Tail,
     /// Told whenever a change may have been applied.
     moved: Notify,
@@ -140,6 +144,7 @@ impl<S: Source> Snapshots<S> {
             options,
             realms: RwLock::default(),
             credential_realms: quick_cache::sync::Cache::new(options.principals.max(1)),
+            strangers: Strangers::new(options.principals.max(1)),
             tail: tail::Tail::default(),
             moved: Notify::new(),
             counters: Counters::default(),
@@ -166,6 +171,7 @@ impl<S: Source> Snapshots<S> {
     pub async fn committed(&self, change: &Committed) {
         // A realm that nobody asked about yet begins here, not where somebody may have seen it just before the change.
         let realm = self.begun(change.realm, change.position);
+        self.strangers.introduced(&change.keys);
         let seen = if change.keys.is_empty() { realm.has_reached(change.before) } else { realm.apply_next(change) };
         if !seen {
             self.look_again().await;
@@ -180,7 +186,7 @@ impl<S: Source> Snapshots<S> {
 
     /// Looks at the log before anything kept is used again: the outcome of a commit is unknown.
     pub async fn look_again(&self) {
-        self.tail.distrust();
+        self.distrust();
         if self.tail_after(self.source.elapsed()).await.is_err() {
             tracing::warn!("the change log can't be read; kept snapshots are out of use until it can");
         }
@@ -188,6 +194,7 @@ impl<S: Source> Snapshots<S> {
 
     /// Makes the next check look at the log first. For whoever can't wait: a change whose caller is gone.
     pub fn distrust(&self) {
+        self.strangers.forget();
         self.tail.distrust();
     }
 

@@ -119,6 +119,7 @@ impl<S: Source> Snapshots<S> {
         let realms: Vec<_> = self.realms.read().values().map(|realm| (Arc::clone(realm), realm.position())).collect();
         let lines = self.source.tail(realms.iter().map(|(realm, from)| (realm.id, from.revision)).collect()).await?;
         let mut of_realm: HashMap<RealmId, Vec<Line>> = HashMap::new();
+        self.strangers.introduced(lines.iter().map(|line| &line.key));
         for line in lines {
             of_realm.entry(line.realm).or_default().push(line);
         }
@@ -134,6 +135,7 @@ impl<S: Source> Snapshots<S> {
 
     /// Puts an empty cache in the place of the realm's. Who still has the old one, a load say, keeps nothing by it.
     async fn start_over(&self, id: RealmId) -> Answer<()> {
+        self.strangers.forget();
         let position = self.source.position(id).await?;
         let mut realms = self.realms.write();
         match position {

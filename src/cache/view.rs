@@ -14,7 +14,6 @@ use crate::domain::change::{Key, Loaded};
 use crate::domain::decision::CompiledPrincipal;
 use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
 use crate::domain::realm::Position;
-use crate::domain::service_account::Credential;
 use crate::domain::snapshot::Organization;
 
 /// How fresh an answer has to be.
@@ -49,57 +48,6 @@ impl<S: Source> Snapshots<S> {
         let position = realm.applied();
         let catalogue = self.catalogue(&realm, position).await?;
         Ok(Some(View { snapshots: self, realm, position, catalogue }))
-    }
-
-    /// Whom the API key of that hash stands for. `None` = nobody.
-    ///
-    /// # Errors
-    /// [`Unavailable`](super::Unavailable).
-    pub async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
-        self.keep_up().await?;
-        let Some(realm) = self.credential_realms.get(&hash).and_then(|realm| self.known(realm)) else {
-            return Box::pin(self.first_credential(hash)).await;
-        };
-        if let Some(kept) = realm.credentials.get(&hash) {
-            self.counters.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(kept.value.clone());
-        }
-        Box::pin(self.load_credential(realm, hash)).await
-    }
-
-    async fn load_credential(&self, realm: Arc<RealmCache<S::Extra>>, hash: [u8; 32]) -> Answer<Option<Credential>> {
-        let key = Key::Credential(hash);
-        let (source, home) = (Arc::clone(&self.source), Arc::clone(&realm));
-        self.counters.loads.fetch_add(1, Ordering::Relaxed);
-        let load = || async move {
-            let nobody = Loaded { as_of: home.position(), value: None };
-            let found = source.credential(hash).await?.unwrap_or(nobody);
-            let loaded = Arc::new(Kept::from(found));
-            home.keep(&home.credentials, hash, &key, &loaded);
-            Ok(loaded)
-        };
-        let kept = realm.credentials.flights.join(hash, realm.last_changed(&key), load).await?;
-        if kept.as_of.revision > realm.applied() {
-            self.tail_now().await?;
-            realm.keep(&realm.credentials, hash, &key, &kept);
-        }
-        if !realm.vouches_for(&key, kept.as_of) {
-            // A change overtook the load, or took back what it read, so it is nobody's answer; one more begins after that.
-            return Ok(self.source.credential(hash).await?.and_then(|again| again.value));
-        }
-        Ok(kept.value.clone())
-    }
-
-    /// Learns the realm of a credential. What was read before this process followed that realm is an answer, but is not
-    /// kept: nobody would notice that it went stale.
-    async fn first_credential(&self, hash: [u8; 32]) -> Answer<Option<Credential>> {
-        self.counters.loads.fetch_add(1, Ordering::Relaxed);
-        let found = self.source.credential(hash).await?.and_then(|found| found.value);
-        if let Some(credential) = &found {
-            self.realm(credential.realm).await?;
-            self.credential_realms.insert(hash, credential.realm);
-        }
-        Ok(found)
     }
 
     /// The realm's cache, as fresh as asked for. Reading the log may have the realm start over, with another cache.

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Endpoint;
 
+use super::client::{Server, other};
 use super::{Failure, Settings, say};
 use crate::config::Config;
 use crate::crypto::Secret;
@@ -24,9 +24,8 @@ pub(super) struct Create {
     /// What the key is for.
     #[arg(long, default_value = "")]
     title: String,
-    /// The server.
-    #[arg(long, default_value = "http://127.0.0.1:50051")]
-    server: String,
+    #[command(flatten)]
+    server: Server,
     /// The file that holds the caller's own key.
     #[arg(long, default_value = "data/operator.key")]
     key_file: std::path::PathBuf,
@@ -57,7 +56,7 @@ impl Create {
     async fn run(self) -> Result<(), Failure> {
         let Self { service_account, title, server, key_file, realm } = self;
         let own = Secret::new(std::fs::read_to_string(&key_file)?);
-        let channel = Endpoint::from_shared(server).map_err(other)?.connect().await.map_err(other)?;
+        let channel = server.connect().await?;
         let mut client = pb::service_account_service_client::ServiceAccountServiceClient::new(channel);
         let asked = pb::CreateApiKeyRequest { service_account, title, ..pb::CreateApiKeyRequest::default() };
         let mut request = tonic::Request::new(asked);
@@ -82,8 +81,4 @@ impl Recover {
         app.store().close().await;
         say(key.expose())
     }
-}
-
-fn other(error: impl std::fmt::Display) -> Failure {
-    Failure::Other(error.to_string())
 }

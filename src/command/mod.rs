@@ -1,8 +1,9 @@
-//! The `countersign` command: `serve`, `migrate`, `config` and `key`.
+//! The `countersign` command: `serve`, `migrate`, `config`, `backup`, `restore` and `key`.
 //!
-//! `serve`, `migrate`, `config` and `key recover` work on the configuration of this machine; `key create` is a client of
-//! a running server. Standard output is for what was asked for, standard error and the log for everything else.
+//! `key create` is a client of a running server; all else works on the configuration of this machine. Standard output is for what was asked for, standard error and the log for everything else.
 
+mod backup;
+mod client;
 mod key;
 mod serve;
 
@@ -33,6 +34,10 @@ enum Verb {
     Migrate(Settings),
     /// Prints the effective settings, each with its source, secrets hidden.
     Config(Settings),
+    /// Copies the embedded record into a file, also while the server runs.
+    Backup(backup::Backup),
+    /// Puts a copy of the embedded record in its place, while no server runs.
+    Restore(backup::Restore),
     /// Makes API keys.
     #[command(subcommand)]
     Key(key::Key),
@@ -84,6 +89,8 @@ impl Verb {
             Self::Serve(settings) => serve::serve(&Config::load(&settings.flags)?).await,
             Self::Migrate(settings) => migrate(&Config::load(&settings.flags)?).await,
             Self::Config(settings) => show(&Config::load(&settings.flags)?),
+            Self::Backup(backup) => backup.run().await,
+            Self::Restore(restore) => restore.run().await,
             Self::Key(key) => key.run().await,
         }
     }

@@ -48,10 +48,14 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
 fn hand_over(key: &Secret<String>, config: &Config, address: &str) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         let key = key.expose();
+        let how = match &config.tls_cert_file {
+            Some(certificate) => format!("-cacert {}", certificate.display()),
+            None => "-plaintext".to_owned(),
+        };
         writeln!(
             io::stdout(),
-            "\nThis is the first start. The operator's key, shown this once:\n\n  {key}\n\nTry it:\n\n  grpcurl -plaintext \
-             -H 'authorization: Bearer {key}' {address} countersign.v1.SessionService/GetMe\n"
+            "\nThis is the first start. The operator's key, shown this once:\n\n  {key}\n\nTry it:\n\n  grpcurl {how} -H \
+             'authorization: Bearer {key}' {address} countersign.v1.SessionService/GetMe\n"
         )?;
         return Ok(());
     }

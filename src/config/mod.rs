@@ -72,6 +72,15 @@ macro_rules! settings {
 settings! {
     /// Address of the gRPC server. Without TLS, only a loopback address may be bound unless `allow_plaintext`.
     listen: SocketAddr = "127.0.0.1:50051",
+    /// PEM file of the server's certificate and its chain; read again when it changes. Empty = no TLS.
+    tls_cert_file: Option<PathBuf> = "",
+    /// PEM file of the key of that certificate.
+    tls_key_file: Option<PathBuf> = "",
+    /// PEM file of the authorities whose client certificates are believed: a service account is recognised by the SPIFFE
+    /// id of such a certificate. Empty = clients are not asked for one.
+    tls_client_ca_file: Option<PathBuf> = "",
+    /// Turns away clients without a certificate of these authorities.
+    tls_client_required: bool = "false",
     /// Allows `listen` to leave loopback without TLS, where a mesh or a gateway encrypts.
     allow_plaintext: bool = "false",
     /// Serves gRPC reflection, v1 and v1alpha.
@@ -194,18 +203,35 @@ impl Config {
         if config.previous_root_key.is_some() && config.previous_root_key_file.is_some() {
             return Err(config.contradiction("previous_root_key", "previous_root_key_file", ONE_OF));
         }
-        if !config.listen.ip().is_loopback() && !config.allow_plaintext {
-            return Err(config.contradiction(
-                "listen",
-                "allow_plaintext",
-                "there is no TLS, and beyond loopback plaintext must be allowed",
-            ));
-        }
+        config.check_tls()?;
         if config.listen.port() != 0 && config.metrics_listen == Some(config.listen) {
             return Err(config.contradiction("listen", "metrics_listen", "both name one address"));
         }
         config.check_smtp()?;
         Ok(config)
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let (certificate, key) = (self.tls_cert_file.is_some(), self.tls_key_file.is_some());
+        if certificate && !key {
+            return Err(self.contradiction("tls_cert_file", "tls_key_file", "TLS needs both"));
+        }
+        if key && !certificate {
+            return Err(self.contradiction("tls_key_file", "tls_cert_file", "TLS needs both"));
+        }
+        if self.tls_client_ca_file.is_some() && !certificate {
+            let rule = "client certificates come with TLS alone";
+            return Err(self.contradiction("tls_client_ca_file", "tls_cert_file", rule));
+        }
+        if self.tls_client_required && self.tls_client_ca_file.is_none() {
+            let rule = "nobody says whose certificates are believed";
+            return Err(self.contradiction("tls_client_required", "tls_client_ca_file", rule));
+        }
+        if !self.listen.ip().is_loopback() && !certificate && !self.allow_plaintext {
+            let rule = "there is no TLS, and beyond loopback plaintext must be allowed";
+            return Err(self.contradiction("listen", "allow_plaintext", rule));
+        }
+        Ok(())
     }
 
     fn contradiction(&self, first: &'static str, second: &'static str, rule: &'static str) -> ConfigError {

@@ -91,6 +91,19 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     let plaintext = refusal("", &[], &["--listen", "0.0.0.0:50051"]);
     assert!(plaintext.starts_with("listen (flag --listen) contradicts allow_plaintext (default)"), "{plaintext}");
     load("", &[], &["--listen", "0.0.0.0:50051", "--allow-plaintext"]).unwrap();
+    load("", &[], &["--listen", "0.0.0.0:50051", "--tls-cert-file", "c", "--tls-key-file", "k"]).unwrap();
+    for (args, named) in [
+        (vec!["--tls-cert-file", "c"], "tls_cert_file (flag --tls-cert-file) contradicts tls_key_file (default)"),
+        (vec!["--tls-key-file", "k"], "tls_key_file (flag --tls-key-file) contradicts tls_cert_file (default)"),
+        (vec!["--tls-client-ca-file", "a"], "tls_client_ca_file (flag --tls-client-ca-file) contradicts tls_cert_file"),
+        (
+            vec!["--tls-cert-file", "c", "--tls-key-file", "k", "--tls-client-required"],
+            "tls_client_required (flag --tls-client-required) contradicts tls_client_ca_file (default)",
+        ),
+    ] {
+        let refused = refusal("", &[], &args);
+        assert!(refused.starts_with(named), "{refused}");
+    }
     let twice = refusal("", &[], &["--metrics-listen", "127.0.0.1:50051"]);
     assert!(twice.contains("both name one address"), "{twice}");
 }

@@ -12,7 +12,7 @@ use super::realm::Position;
 pub enum Key {
     /// Gates, memberships, direct manager, entries, session epoch, ended sessions.
     Principal(PrincipalId),
-    /// An API key's hash: which service account it stands for.
+    /// An API key's hash, or that of a SPIFFE id: which service account it stands for.
     Credential([u8; 32]),
     /// Kind, state, entitlements.
     Organization(OrganizationId),

@@ -26,3 +26,4 @@ pub mod setting;
 pub mod snapshot;
 pub mod time;
 pub mod topic;
+pub mod workload;

@@ -9,6 +9,7 @@ mod assignment;
 mod audit;
 mod authorization;
 pub mod codec;
+mod connection;
 mod convert;
 mod direct;
 mod entry;
@@ -28,6 +29,7 @@ mod service_account;
 mod session;
 mod sessions;
 mod status;
+pub mod tls;
 mod user;
 
 pub use api::Api;

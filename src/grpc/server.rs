@@ -1,18 +1,9 @@
 //! The server: which services there are, and the bounds within which strangers may use it.
 
-use std::net::IpAddr;
-use std::num::NonZeroUsize;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, Router, TcpConnectInfo};
+use tonic::transport::server::Router;
 use tower::layer::util::{Identity, Stack};
 
 use super::direct::Direct;
@@ -31,16 +22,19 @@ use super::pb::session_service_server::SessionServiceServer;
 use super::pb::user_service_server::UserServiceServer;
 use super::{Api, pb};
 
+pub use super::connection::incoming;
+
 /// The largest message that is read.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// The most bytes of metadata that a call may come with.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// The most calls under way on one connection.
 const STREAMS_PER_CONNECTION: u32 = 1024;
-/// The most connections from one address; a mesh or a gateway may hold many.
-const CONNECTIONS_PER_PEER: usize = 512;
 /// A silent connection is pinged after so long, and closed if it stays silent for as long again.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// After so long a connection is asked to end; calls under way do. Whoever connects anew proves anew who it is: issuers of
+/// workload certificates replace them when half of their hour is over (SPIRE), so that none ends on a connection.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// Every service, the door before them.
 pub type Services = Router<Stack<Direct, Stack<Door, Identity>>>;
@@ -65,6 +59,7 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_connection_age(CONNECTION_AGE)
         .layer(door)
         .layer(Direct(bounded!(AuthorizationServiceServer)))
         .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
@@ -92,97 +87,4 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
             .add_service(describe().build_v1alpha()?.max_decoding_message_size(MESSAGE_BYTES_MAX));
     }
     Ok(router)
-}
-
-/// The connections that come in, at most so many from one address.
-pub fn incoming(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<Connection>> {
-    let peers = Arc::new(Peers::default());
-    let most = NonZeroUsize::new(CONNECTIONS_PER_PEER);
-    TcpListenerStream::new(listener).filter_map(move |stream| match stream {
-        Ok(stream) => Connection::admit(stream, &peers, most).map(Ok),
-        Err(error) => Some(Err(error)),
-    })
-}
-
-/// How many connections each address holds.
-#[derive(Debug, Default)]
-struct Peers(parking_lot::Mutex<std::collections::HashMap<IpAddr, usize>>);
-
-/// One connection; it counts for its peer until it is dropped.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    counted: Option<(Arc<Peers>, IpAddr)>,
-}
-
-impl Connection {
-    fn admit(stream: TcpStream, peers: &Arc<Peers>, most: Option<NonZeroUsize>) -> Option<Self> {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was gone before it was served");
-            return None;
-        }
-        let peer = stream.peer_addr().ok()?.ip();
-        let mut held = peers.0.lock();
-        let count = held.entry(peer).or_insert(0);
-        if most.is_some_and(|most| *count >= most.get()) {
-            tracing::warn!("a peer holds too many connections; one more is closed");
-            return None;
-        }
-        *count += 1;
-        Some(Self { stream, counted: Some((Arc::clone(peers), peer)) })
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some((peers, peer)) = self.counted.take() {
-            let mut held = peers.0.lock();
-            if let Some(count) = held.get_mut(&peer) {
-                *count -= 1;
-                if *count == 0 {
-                    held.remove(&peer);
-                }
-            }
-        }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

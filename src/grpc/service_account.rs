@@ -10,7 +10,8 @@ use crate::app::{
     ListServiceAccounts, ServiceAccountView,
 };
 use crate::domain::handle::SLUG_CHARS_MAX;
-use crate::domain::service_account::{ApiKey, ServiceAccount, is_spiffe_id};
+use crate::domain::service_account::{ApiKey, ServiceAccount};
+use crate::domain::workload::{SPIFFE_ID_BYTES_MAX, SpiffeId};
 
 #[tonic::async_trait]
 impl ServiceAccountService for Api {
@@ -24,15 +25,16 @@ impl ServiceAccountService for Api {
         let pb::CreateServiceAccountRequest { name, title, organization, spiffe_id, request_id: _ } = request;
         let name = fields.slug("name", &name);
         let title = fields.text("title", &title, 0..=TITLE_CHARS_MAX);
-        if !spiffe_id.is_empty() && !is_spiffe_id(&spiffe_id) {
-            let form = "spiffe://TRUST-DOMAIN/PATH, at most 2048 bytes";
+        let workload = SpiffeId::parse(&spiffe_id);
+        if !spiffe_id.is_empty() && workload.is_none() {
+            let form = format!("spiffe://TRUST-DOMAIN/PATH, at most {SPIFFE_ID_BYTES_MAX} bytes");
             fields.wrong("spiffe_id", format!("is {spiffe_id:?}, allowed is {form}"));
         }
         let command = CreateServiceAccount {
             title: none_if_empty(title).unwrap_or_else(|| name.clone()),
             name,
             organization: fields.optional_handle("organization", &organization),
-            spiffe_id: none_if_empty(spiffe_id),
+            spiffe_id: workload,
         };
         let command = called.parsed(fields.finish(command))?;
         let done = called.answer(self.app.create_service_account(&called.ctx, &command).await)?;

@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod change;
 mod entity;
 mod entry;

@@ -15,6 +15,7 @@ use crate::domain::ids::{ApiKeyId, Mark, OrganizationId, PrincipalId, RealmId, R
 use crate::domain::realm::Position;
 use crate::domain::service_account::{ApiKey, Credential, ServiceAccount};
 use crate::domain::time::Timestamp;
+use crate::domain::workload::Presented;
 
 /// Realm, account, when the key expires, when it was revoked, whether the realm is the platform's, revision, mark.
 type CredentialRow = (uuid::Uuid, uuid::Uuid, Option<i64>, Option<i64>, bool, i64, i64);
@@ -54,12 +55,19 @@ impl Store {
         Ok(())
     }
 
-    /// Whom the API key of that hash stands for, nobody if it is revoked; `None` if it is unknown. One statement, in any
-    /// realm: a credential names its realm and not the other way round.
+    /// Whom an API key or a certificate stands for, nobody if the key is revoked; `None` if it is unknown. One statement,
+    /// in any realm: a credential names its realm and not the other way round.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn credential(&self, secret_hash: &[u8; 32]) -> Result<Option<Loaded<Credential>>> {
+    pub async fn credential(&self, presented: &Presented) -> Result<Option<Loaded<Credential>>> {
+        match presented {
+            Presented::ApiKey(secret_hash) => self.credential_of_key(secret_hash).await,
+            Presented::Workload(workload) => self.credential_of_workload(workload.spiffe_id.as_str()).await,
+        }
+    }
+
+    async fn credential_of_key(&self, secret_hash: &[u8; 32]) -> Result<Option<Loaded<Credential>>> {
         let row: Option<CredentialRow> = api_keys::Entity::find()
             .select_only()
             .column(api_keys::Column::RealmId)
@@ -89,6 +97,33 @@ impl Store {
             };
             let as_of = Position { revision: Revision(revision), mark: Mark(mark) };
             Loaded { as_of, value: revoked_at.is_none().then_some(credential) }
+        }))
+    }
+
+    /// Whether the account is disabled is its principal's business.
+    async fn credential_of_workload(&self, spiffe_id: &str) -> Result<Option<Loaded<Credential>>> {
+        let row: Option<(uuid::Uuid, uuid::Uuid, bool, i64, i64)> = service_accounts::Entity::find()
+            .select_only()
+            .column(service_accounts::Column::RealmId)
+            .column(service_accounts::Column::Id)
+            .column(realms::Column::Platform)
+            .column(realms::Column::Revision)
+            .column(realms::Column::Mark)
+            .join(
+                sea_orm::JoinType::InnerJoin,
+                service_accounts::Entity::belongs_to(realms::Entity)
+                    .from(service_accounts::Column::RealmId)
+                    .to(realms::Column::Id)
+                    .into(),
+            )
+            .filter(service_accounts::Column::SpiffeId.eq(spiffe_id))
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        Ok(row.map(|(realm, account, platform, revision, mark)| {
+            let service_account = ServiceAccountId(account);
+            let credential = Credential { realm: RealmId(realm), platform, service_account, expires_at: None };
+            Loaded { as_of: Position { revision: Revision(revision), mark: Mark(mark) }, value: Some(credential) }
         }))
     }
 }
@@ -208,11 +243,11 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(keys.into_iter().map(|key| key.secret_hash).collect())
     }
 
-    /// Who ever made a key of the account, revoked ones included.
+    /// Who ever made a key of the account, revoked ones included, or named the workload that it is.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn key_makers(&self, account: ServiceAccountId) -> Result<Vec<PrincipalId>> {
+    pub async fn credential_makers(&self, account: ServiceAccountId) -> Result<Vec<PrincipalId>> {
         let makers = api_keys::Entity::find()
             .select_only()
             .column(api_keys::Column::CreatedBy)
@@ -223,7 +258,9 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .into_tuple::<uuid::Uuid>()
             .all(self.conn)
             .await?;
-        Ok(makers.into_iter().map(PrincipalId).collect())
+        let named = self.service_account(account).await?.filter(|account| account.spiffe_id.is_some());
+        let namer = named.and_then(|account| account.created_by);
+        Ok(makers.into_iter().map(PrincipalId).chain(namer).collect())
     }
 
     /// The API key of that id.

@@ -3,6 +3,7 @@
 //!
 //! | task | round |
 //! |---|---|
+//! | `certificates` | looks whether the files of TLS have changed; only where there is TLS |
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
 //! | `refusals` | writes what was counted of refused public calls into the audit log |
@@ -13,6 +14,7 @@
 //! `serve` starts them ([`spawn_all`]), ends the process when a vital one dies ([`Tasks::died`]), and stops them in
 //! reverse order ([`Tasks::stop`]).
 
+mod certificates;
 mod gauges;
 mod housekeeping;
 mod key_use;
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::mail::Mailer;
+pub use certificates::Look;
 use runner::{Round, run};
 
 /// A background task, as `serve` and its readers know it.
@@ -60,6 +63,15 @@ pub enum OnShutdown {
     /// It is waited for.
     FinishRound,
 }
+
+/// Serves new certificates without a restart. Files that can't be used leave the old ones, and are looked at again.
+pub const CERTIFICATES: Task = Task {
+    name: "certificates",
+    period: Duration::from_secs(2),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::DropRound,
+    vital: false,
+};
 
 /// Shows what goes on. A scrape may see what is five seconds old.
 pub const GAUGES: Task = Task {
@@ -133,8 +145,11 @@ struct Started {
 /// Starts every task that this process needs. Cancelling `all` stops them all at once; [`Tasks::stop`] does it in
 /// order.
 #[must_use]
-pub fn spawn_all(app: &Arc<App>, mailer: Mailer, all: &CancellationToken) -> Tasks {
+pub fn spawn_all(app: &Arc<App>, mailer: Mailer, certificates: Option<Look>, all: &CancellationToken) -> Tasks {
     let mut tasks = Tasks::default();
+    if let Some(look) = certificates {
+        tasks.spawn(CERTIFICATES, certificates::Certificates(look), all);
+    }
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
     tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);

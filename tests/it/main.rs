@@ -5,6 +5,7 @@
 mod access;
 mod architecture;
 mod audit;
+mod backup;
 mod begin;
 mod coherence;
 mod conformance;
@@ -14,4 +15,5 @@ mod rpc;
 mod security;
 mod support;
 mod systems;
+mod tls;
 mod tour;

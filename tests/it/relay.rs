@@ -103,7 +103,7 @@ impl World {
     fn relay_by(&self, transport: Transport) -> Tasks {
         transport.prepare().unwrap();
         let mailer = Mailer { from: "portal@example.org".parse().unwrap(), transport };
-        spawn_all(&self.app, mailer, &CancellationToken::new())
+        spawn_all(&self.app, mailer, None, &CancellationToken::new())
     }
 
     /// Puts a mail, with its code if it has one, into the outbox.

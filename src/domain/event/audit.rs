@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Company, Conferred, Event};
 use crate::domain::ids::OrganizationId;
+use crate::domain::workload::SpiffeId;
 
 /// What the audit log says of an event.
 #[derive(Clone, PartialEq, Debug)]
@@ -121,8 +122,10 @@ impl Event {
             Self::RoleRevoked(conferred) => conferred.audit("role.revoked"),
             Self::PermissionGranted(conferred) => conferred.audit("permission.granted"),
             Self::PermissionRevoked(conferred) => conferred.audit("permission.revoked"),
-            Self::ServiceAccountCreated { account, name, organization } => {
-                facts("service_account.created", *organization, account.0, json!({ "name": name }))
+            Self::ServiceAccountCreated { account, name, organization, spiffe_id } => {
+                let spiffe_id = spiffe_id.as_ref().map(SpiffeId::as_str);
+                let details = json!({ "name": name, "spiffe_id": spiffe_id });
+                facts("service_account.created", *organization, account.0, details)
             }
             Self::ServiceAccountEnabled { account, organization } => {
                 facts("service_account.enabled", *organization, account.0, json!({}))
@@ -144,6 +147,7 @@ impl Event {
                 let details = json!({ "template": template, "user": user });
                 facts("message.retried", *organization, message.0, details)
             }
+            Self::RecordRestored { realm } => facts("record.restored", None, realm.0, json!({})),
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
             Self::SessionRefreshed { user, session, generation } => {
                 facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))

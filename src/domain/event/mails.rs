@@ -89,6 +89,7 @@ impl Event {
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
             | Self::MessageRetried { .. }
+            | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
             | Self::SessionRefreshed { .. }
             | Self::RefreshTokenReplayed { .. }

@@ -19,6 +19,7 @@ use super::ids::{
     ApiKeyId, CodeId, EntryId, MessageId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId,
     UserId,
 };
+use super::workload::SpiffeId;
 
 /// A user as mails and the audit log name them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -196,6 +197,7 @@ pub enum Event {
         account: ServiceAccountId,
         name: String,
         organization: Option<OrganizationId>,
+        spiffe_id: Option<SpiffeId>,
     },
     ServiceAccountEnabled {
         account: ServiceAccountId,
@@ -210,7 +212,7 @@ pub enum Event {
         account: ServiceAccountId,
         name: String,
         organization: Option<OrganizationId>,
-        /// The hashes of the keys that were still to be revoked.
+        /// The hashes of the keys that were still to be revoked, and the digest of its SPIFFE id.
         keys: Vec<[u8; 32]>,
     },
     ApiKeyCreated {
@@ -231,6 +233,11 @@ pub enum Event {
         template: String,
         user: Option<UserId>,
         organization: Option<OrganizationId>,
+    },
+    /// The record was put back from a copy; sessions and codes of it count no more.
+    RecordRestored {
+        /// The platform's.
+        realm: RealmId,
     },
     SignedIn {
         user: UserId,

@@ -41,9 +41,14 @@ impl Event {
             | Self::RoleRevoked(conferred)
             | Self::PermissionGranted(conferred)
             | Self::PermissionRevoked(conferred) => vec![Key::Principal(conferred.principal)],
-            Self::ServiceAccountCreated { account, .. }
-            | Self::ServiceAccountEnabled { account, .. }
-            | Self::ServiceAccountDisabled { account, .. } => vec![Key::Principal((*account).into())],
+            // Whom an identity stands for is as it was; whether that account may is the principal's business.
+            Self::ServiceAccountEnabled { account, .. } | Self::ServiceAccountDisabled { account, .. } => {
+                vec![Key::Principal((*account).into())]
+            }
+            Self::ServiceAccountCreated { account, spiffe_id, .. } => {
+                let recognised = spiffe_id.iter().map(|id| Key::Credential(id.digest()));
+                [Key::Principal((*account).into())].into_iter().chain(recognised).collect()
+            }
             Self::ServiceAccountDeleted { account, keys, .. } => {
                 let keys = keys.iter().map(|hash| Key::Credential(*hash));
                 keys.chain([Key::Principal((*account).into())]).collect()
@@ -59,6 +64,8 @@ impl Event {
             | Self::OrganizationUpdated { .. }
             | Self::IdentifiersSet { .. }
             | Self::MessageRetried { .. }
+            // No process keeps anything of a record that is just put back.
+            | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
             | Self::SessionRefreshed { .. } => vec![],
         }

@@ -15,7 +15,6 @@ mod deadline;
 mod observe;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,6 +31,7 @@ use tracing::Instrument;
 
 pub(super) use self::authn::bearer;
 use super::access::{FOREIGN, Method, Methods};
+use super::connection::Peer;
 use super::status;
 use crate::app::{Actor, App, CallId, Ctx, Error, Reason};
 use observe::Observer;
@@ -120,7 +120,8 @@ impl Shared {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
-        let peer = self.peer(&request);
+        // Who is at the other end of the connection; x-forwarded-client-cert is nobody's word on that.
+        let peer = request.extensions_mut().remove::<Peer>();
         let entered = self.enter(request.headers(), peer, method, call).await;
         let ctx = entered.map_err(|error| status::status(&error, call))?;
         // Whoever is known has a line of their own in the log.
@@ -141,16 +142,16 @@ impl Shared {
     async fn enter(
         &self,
         headers: &HeaderMap,
-        peer: Option<IpAddr>,
+        peer: Option<Peer>,
         method: &'static Method,
         call: CallId,
     ) -> Result<Ctx, Error> {
         let now = self.app.clock().now();
-        let caller = match authn::bearer(headers)? {
-            Some(bearer) => Some(self.app.authenticate(bearer).await?),
-            None if method.needs == crate::app::Requirement::Public => None,
-            None => return Err(Error::refused(Reason::CredentialMissing, "a credential is required")),
-        };
+        let certificate = peer.as_ref().and_then(|peer| peer.workload.as_ref());
+        let caller = self.app.caller(authn::bearer(headers)?, certificate).await?;
+        if caller.is_none() && method.needs != crate::app::Requirement::Public {
+            return Err(Error::refused(Reason::CredentialMissing, "a credential is required"));
+        }
         let realm = match authn::realm(headers) {
             Ok(named) => self.app.realm_of_call(named, caller.as_deref()).await,
             Err(error) => Err(error),
@@ -165,7 +166,7 @@ impl Shared {
             rpc: method.name,
             now,
             credential_expires_at: caller.as_ref().and_then(|caller| caller.expires_at),
-            peer,
+            peer: peer.map(|peer| authn::source(peer.address.ip(), headers, &self.trusted_proxies)),
             call,
             trace_id: observe::trace_id(headers),
             repeat: None,
@@ -191,12 +192,6 @@ impl Shared {
     {
         let span = tracing::Span::current();
         self.writes.spawn(caught(inner, request).instrument(span)).await.ok().flatten()
-    }
-
-    fn peer(&self, request: &Request<Body>) -> Option<IpAddr> {
-        let info = request.extensions().get::<tonic::transport::server::TcpConnectInfo>()?;
-        let peer = info.remote_addr()?.ip();
-        Some(authn::source(peer, request.headers(), &self.trusted_proxies))
     }
 }
 

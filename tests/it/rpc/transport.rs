@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use countersign::grpc::pb::ErrorReason;
 use http::uri::PathAndQuery;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -83,7 +85,7 @@ async fn the_transports_own_answers_have_the_right_code_and_a_reason() {
 #[tokio::test]
 async fn a_deadline_of_a_nanosecond_has_passed() {
     let app = TestApp::start(Backend::Sqlite).await;
-    let stream = tokio::net::TcpStream::connect(app.address()).await.unwrap();
+    let stream = TcpStream::connect(app.address()).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let request = http::Request::post(format!("http://{}{REGISTER}", app.address()))
@@ -97,6 +99,34 @@ async fn a_deadline_of_a_nanosecond_has_passed() {
     let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
     let status = Status::from_header_map(answer.headers()).unwrap();
     assert_eq!(refusal::<()>(Err(status)), (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded));
+    app.finish().await;
+}
+
+/// Slow-loris: those who say nothing, and one who says a byte a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_begin_is_closed_and_keeps_nobody_out() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let mut silent = vec![];
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(app.address()).await.unwrap());
+    }
+    let mut slow = TcpStream::connect(app.address()).await.unwrap();
+    let dribbling = tokio::spawn(async move {
+        for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+            if slow.write_all(&[*byte]).await.is_err() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        false
+    });
+    let served = call(app.channel(), "/countersign.v1.SessionService/GetSigningKeys", Request::new(vec![]));
+    assert!(tokio::time::timeout(Duration::from_secs(3), served).await.unwrap().is_ok());
+    for mut stream in silent {
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut vec![])).await;
+        assert!(ended.is_ok(), "who says nothing is still waited for");
+    }
+    assert!(dribbling.await.unwrap(), "who says a byte a second is still listened to");
     app.finish().await;
 }
 

@@ -56,7 +56,7 @@ pub(crate) trait Reachable {
 
     /// A caller without a credential.
     fn anonymous(&self) -> Caller {
-        Caller::new(self.front().channel.clone())
+        Caller::over(self.front().channel.clone())
     }
 
     /// The platform's first operator.

@@ -63,8 +63,8 @@ clients! {
 }
 
 impl Caller {
-    /// A caller of whom nothing is known.
-    pub(super) fn new(channel: Channel) -> Self {
+    /// A caller of whom nothing is known but the way that its calls take.
+    pub(crate) fn over(channel: Channel) -> Self {
         Self { channel, badge: Badge::default() }
     }
 

@@ -6,6 +6,7 @@ use countersign::cache::{Freshness, GATHER_AGAIN, Miss, Snapshots};
 use countersign::domain::change::{Committed, Key};
 use countersign::domain::ids::{OrganizationId, PrincipalId, Revision};
 use countersign::domain::realm::Position;
+use countersign::domain::workload::Presented;
 use uuid::Uuid;
 
 use super::world::{Acknowledged, REALM, SECOND, Wire, World};
@@ -142,7 +143,7 @@ impl Replica {
             let hash = [u8::try_from(1 + self.world.roll(2)).unwrap(); 32];
             let (key, floor) = (Key::Credential(hash), self.floor(Freshness::Latest));
             let began = self.world.now();
-            let Ok(found) = self.snapshots.credential(hash).await else { continue };
+            let Ok(found) = self.snapshots.credential(&Presented::ApiKey(hash)).await else { continue };
             let stamp = found.and_then(|credential| credential.expires_at).map_or(0, |at| at.0);
             if !self.failed_over_since(began) {
                 self.is_no_older(key, stamp, &floor);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use countersign::cache::{Freshness, GATHER_AGAIN, Miss, Options, Snapshots};
 use countersign::domain::change::Key;
 use countersign::domain::ids::Revision;
+use countersign::domain::workload::Presented;
 
 use super::actors::{keys, organization, principal};
 use super::world::{REALM, Weather, Wire, World};
@@ -19,7 +20,7 @@ fn unrelated() -> Key {
 /// The fact as this replica has it, and the revision that it is said to be of.
 async fn ask(snapshots: &Snapshots<Wire>, key: Key) -> (Option<Revision>, i64) {
     if let Key::Credential(hash) = key {
-        let found = snapshots.credential(hash).await.unwrap();
+        let found = snapshots.credential(&Presented::ApiKey(hash)).await.unwrap();
         return (None, found.and_then(|credential| credential.expires_at).map_or(0, |at| at.0));
     }
     for _ in 0..=GATHER_AGAIN {

@@ -14,6 +14,7 @@ use countersign::domain::realm::Position;
 use countersign::domain::service_account::Credential;
 use countersign::domain::snapshot::{Organization, Principal, PrincipalKind};
 use countersign::domain::time::Timestamp;
+use countersign::domain::workload::Presented;
 use uuid::Uuid;
 
 pub(super) const REALM: RealmId = RealmId(Uuid::from_u128(1));
@@ -262,14 +263,14 @@ impl Source for Wire {
         self.0.load(read).await
     }
 
-    async fn credential(&self, hash: [u8; 32]) -> Answer<Option<Loaded<Credential>>> {
+    async fn credential(&self, presented: &Presented) -> Answer<Option<Loaded<Credential>>> {
         let make = |stamp| Credential {
             realm: REALM,
             platform: false,
             service_account: ServiceAccountId(Uuid::nil()),
             expires_at: Some(Timestamp(stamp)),
         };
-        let found = self.0.load(|record| record.loaded(Key::Credential(hash), make)).await?;
+        let found = self.0.load(|record| record.loaded(Key::Credential(presented.digest()), make)).await?;
         Ok(Some(found).filter(|found| found.value.is_some()))
     }
 

@@ -1,0 +1,145 @@
+//! Whom a credential stands for, and that it stands for nobody.
+//!
+//! A credential names its realm, not the other way round, so that the look-up begins before a realm is known. Whom it
+//! stands for is kept in its realm's cache and goes stale by that realm's log. That it stands for nobody is no realm's
+//! fact: it is kept for a moment only, because a realm that this process does not follow may make the account.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use super::realm::{Kept, RealmCache};
+use super::{Answer, Snapshots, Source, TAIL_FRESH};
+use crate::domain::change::{Key, Loaded};
+use crate::domain::service_account::Credential;
+use crate::domain::workload::Presented;
+
+/// Credentials that nobody has, by when the reading began that found so.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    seen: Cache<[u8; 32], Duration>,
+    /// How often a credential changed, as far as this process heard.
+    changes: AtomicU64,
+}
+
+impl Strangers {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { seen: Cache::new(capacity), changes: AtomicU64::new(0) }
+    }
+
+    /// Takes back what was found of the credentials among these keys.
+    pub(super) fn introduced<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+        for key in keys {
+            if let Key::Credential(digest) = key {
+                // In this order: whoever reads meanwhile either sees the count move, or is taken back here.
+                self.changes.fetch_add(1, Ordering::AcqRel);
+                self.seen.remove(digest);
+            }
+        }
+    }
+
+    /// Takes everything back.
+    pub(super) fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.seen.clear();
+    }
+
+    /// Keeps that a reading found nobody, unless some credential changed since it began.
+    fn keep(&self, digest: [u8; 32], began: Duration, changes: u64) {
+        self.seen.insert(digest, began);
+        if self.changes.load(Ordering::Acquire) != changes {
+            self.seen.remove(&digest);
+        }
+    }
+}
+
+impl<S: Source> Snapshots<S> {
+    /// Whom an API key or a certificate stands for. `None` = nobody.
+    ///
+    /// # Errors
+    /// [`Unavailable`](super::Unavailable).
+    pub async fn credential(&self, presented: &Presented) -> Answer<Option<Credential>> {
+        self.keep_up().await?;
+        let digest = presented.digest();
+        let Some(realm) = self.credential_realms.get(&digest).and_then(|realm| self.known(realm)) else {
+            return match self.strangers.seen.get(&digest) {
+                Some(began) => Box::pin(self.stranger(presented, began)).await,
+                None => Box::pin(self.first_credential(presented)).await,
+            };
+        };
+        if let Some(kept) = realm.credentials.get(&digest) {
+            self.counters.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(kept.value.clone());
+        }
+        Box::pin(self.load_credential(realm, presented)).await
+    }
+
+    /// Whom a credential stands for that was nobody's a while ago.
+    async fn stranger(&self, presented: &Presented, began: Duration) -> Answer<Option<Credential>> {
+        let age = self.source.elapsed().saturating_sub(began);
+        if !self.options.shared || age <= TAIL_FRESH {
+            self.counters.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        match self.first_credential(presented).await {
+            Err(_) if age <= self.options.database_lost_grace => Ok(None),
+            answer => answer,
+        }
+    }
+
+    async fn load_credential(
+        &self,
+        realm: Arc<RealmCache<S::Extra>>,
+        presented: &Presented,
+    ) -> Answer<Option<Credential>> {
+        let digest = presented.digest();
+        let key = Key::Credential(digest);
+        let (source, home, asked) = (Arc::clone(&self.source), Arc::clone(&realm), presented.clone());
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let load = || async move {
+            let nobody = Loaded { as_of: home.position(), value: None };
+            let found = source.credential(&asked).await?;
+            // Of another realm by now: the revisions of that one say nothing here.
+            let Some(ours) = found.filter(|found| found.value.as_ref().is_none_or(|of| of.realm == home.id)) else {
+                return Ok(Arc::new(Kept::from(nobody)));
+            };
+            let loaded = Arc::new(Kept::from(ours));
+            home.keep(&home.credentials, digest, &key, &loaded);
+            Ok(loaded)
+        };
+        let kept = realm.credentials.flights.join(digest, realm.last_changed(&key), load).await?;
+        if kept.value.is_none() && realm.credentials.get(&digest).is_none() {
+            // Not one that was revoked here: whoever has it next may be of any realm.
+            self.credential_realms.remove(&digest);
+            return self.first_credential(presented).await;
+        }
+        if kept.as_of.revision > realm.applied() {
+            self.tail_now().await?;
+            realm.keep(&realm.credentials, digest, &key, &kept);
+        }
+        if !realm.vouches_for(&key, kept.as_of) {
+            // A change overtook the load, or took back what it read, so it is nobody's answer; one more begins after that.
+            return Ok(self.source.credential(presented).await?.and_then(|again| again.value));
+        }
+        Ok(kept.value.clone())
+    }
+
+    /// Learns the realm of a credential. What was read before this process followed that realm is an answer, but is not
+    /// kept: nobody would notice that it went stale.
+    async fn first_credential(&self, presented: &Presented) -> Answer<Option<Credential>> {
+        let digest = presented.digest();
+        let (began, changes) = (self.source.elapsed(), self.strangers.changes.load(Ordering::Acquire));
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
+        let found = self.source.credential(presented).await?.and_then(|found| found.value);
+        match &found {
+            Some(credential) => {
+                self.realm(credential.realm).await?;
+                self.credential_realms.insert(digest, credential.realm);
+            }
+            None => self.strangers.keep(digest, began, changes),
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,88 @@
+//! Copies of an embedded record, and what a copy that is put back must not bring back.
+
+use std::path::Path;
+
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, EntityTrait};
+
+use super::entity::meta;
+use super::error::{Error, Result, corrupt};
+use super::rows::statement;
+use super::{SQLITE_BUSY_TIMEOUT, Store, Tx, common};
+use crate::domain::time::Timestamp;
+
+impl Store {
+    /// Opens the file of an embedded record for reading alone, beside whoever writes to it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can't be opened; [`Error::Corrupt`] if it is no database.
+    pub async fn open_to_read(file: &Path) -> Result<Self> {
+        let mut options = ConnectOptions::new("sqlite://");
+        let file = file.to_owned();
+        options.map_sqlx_sqlite_opts(move |_| {
+            SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(SQLITE_BUSY_TIMEOUT)
+        });
+        common(&mut options, 1);
+        let both = Database::connect(options).await?;
+        Ok(Self { write: both.clone(), read: both })
+    }
+
+    /// Writes a copy of the embedded record, as of one instant, into an empty file. Those who write meanwhile go on. The
+    /// system has not necessarily put the copy on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::Corrupt`] if the record can't be read.
+    pub async fn copy_into(&self, file: &Path) -> Result<()> {
+        let file = file.to_str().ok_or_else(|| corrupt("path of the copy"))?;
+        self.read.execute_raw(statement(&self.read, "VACUUM INTO $1", [file.into()])).await?;
+        Ok(())
+    }
+
+    /// Reads an embedded record from end to end.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the first thing that is wrong.
+    pub async fn require_intact(&self) -> Result<()> {
+        let row = self.read.query_one_raw(statement(&self.read, "PRAGMA integrity_check(1)", [])).await?;
+        let found: String = row.ok_or_else(|| corrupt("integrity"))?.try_get_by_index(0)?;
+        if found == "ok" { Ok(()) } else { Err(Error::Corrupt(found)) }
+    }
+
+    /// Has everything in the one file of an embedded record, so that the file alone can be moved. For a record that
+    /// nobody else has open.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if somebody has.
+    pub async fn fold_log(&self) -> Result<()> {
+        let row = self.write.query_one_raw(statement(&self.write, "PRAGMA wal_checkpoint(TRUNCATE)", [])).await?;
+        let busy: i64 = row.ok_or_else(|| corrupt("checkpoint"))?.try_get_by_index(0)?;
+        if busy == 0 { Ok(()) } else { Err(Error::Corrupt("the log of the record is in use".to_owned())) }
+    }
+
+    /// A fact of the whole record; `None` = it is not kept.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if this is no record of ours.
+    pub async fn fact(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(meta::Entity::find_by_id(name.to_owned()).one(&self.read).await?.map(|row| row.value))
+    }
+}
+
+impl Tx {
+    /// Ends every session and spends every code, in every realm.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn void_what_may_be_spent(&self, now: Timestamp) -> Result<()> {
+        let conn = self.rows().conn;
+        for sql in [
+            "UPDATE users SET session_epoch = session_epoch + 1",
+            "UPDATE sessions SET ended_at = $1 WHERE ended_at IS NULL",
+            "UPDATE codes SET spent_at = $1 WHERE spent_at IS NULL",
+        ] {
+            let values = sql.contains("$1").then(|| now.0.into());
+            conn.execute_raw(statement(conn, sql, values)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! grpcurl, as an operator calls it: `-cacert`, `-cert`, `-key`.
+
+use std::process::{Command, Output};
+
+use countersign::grpc::pb;
+
+use super::{Backend, World, shown};
+
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their tools are")]
+fn grpcurl() -> String {
+    std::env::var("COUNTERSIGN_TEST_GRPCURL").expect("grpcurl is missing: run ./tests/run, which installs it")
+}
+
+async fn call(world: &World, arguments: &[&str]) -> Output {
+    let mut command = Command::new(grpcurl());
+    command.args(["-cacert", &shown(&world.files.path("ca.pem"))]).args(arguments);
+    command.args([&world.app.address().to_string(), "countersign.v1.SessionService/GetMe"]);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcurl_calls_with_a_key_or_with_a_certificate() {
+    let world = World::start(Backend::Sqlite, &[]).await;
+    let operator = world.operator().await;
+    let spiffe_id = "spiffe://example.org/till";
+    let asked = pb::CreateServiceAccountRequest {
+        name: "till".to_owned(),
+        spiffe_id: spiffe_id.to_owned(),
+        ..Default::default()
+    };
+    operator.service_accounts().create_service_account(asked).await.unwrap();
+
+    let bearer = format!("authorization: Bearer {}", crate::support::Reachable::operator_key(&world.app));
+    let by_key = call(&world, &["-H", &bearer]).await;
+    assert!(String::from_utf8_lossy(&by_key.stdout).contains("\"operator\""), "{by_key:?}");
+
+    let pair = world.authority.client(&[spiffe_id]);
+    let certificate = world.files.put("till.pem", &pair.certificate);
+    let key = world.files.put("till.key", &pair.key);
+    let by_certificate = call(&world, &["-cert", &certificate, "-key", &key]).await;
+    assert!(String::from_utf8_lossy(&by_certificate.stdout).contains("\"till\""), "{by_certificate:?}");
+
+    let both = call(&world, &["-cert", &certificate, "-key", &key, "-H", &bearer]).await;
+    assert!(String::from_utf8_lossy(&both.stderr).contains("CREDENTIALS_CONFLICT"), "{both:?}");
+    world.app.finish().await;
+}
