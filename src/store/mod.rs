@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod change;
 mod entity;
+mod erasure;
 mod error;
 mod idempotency;
 mod organization;
@@ -19,6 +20,7 @@ mod rows;
 mod service_account;
 mod session;
 mod snapshot;
+mod tombstone;
 mod unit_of_work;
 mod user;
 

@@ -4,6 +4,7 @@
 //! | task | round |
 //! |---|---|
 //! | `certificates` | looks whether the files of TLS have changed; only where there is TLS |
+//! | `expiry` | has registrations expire that nobody decided, erases who was deleted long ago, drops old mails |
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
@@ -13,6 +14,7 @@
 //! reverse order ([`Tasks::stop`]).
 
 mod certificates;
+mod expiry;
 mod gauges;
 mod housekeeping;
 mod outbox;
@@ -64,6 +66,15 @@ pub enum OnShutdown {
 pub const CERTIFICATES: Task = Task {
     name: "certificates",
     period: Duration::from_secs(2),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::DropRound,
+    vital: false,
+};
+
+/// Lets time pass. Rules are in days; what a round that ends with the process did not do, the next one does.
+pub const EXPIRY: Task = Task {
+    name: "expiry",
+    period: Duration::from_secs(60),
     on_error: OnError::NextPeriod,
     on_shutdown: OnShutdown::DropRound,
     vital: false,
@@ -128,6 +139,7 @@ pub fn spawn_all(app: &Arc<App>, mailer: Mailer, certificates: Option<Look>, all
     if let Some(look) = certificates {
         tasks.spawn(CERTIFICATES, certificates::Certificates(look), all);
     }
+    tasks.spawn(EXPIRY, expiry::Expiry::new(Arc::clone(app)), all);
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
     tasks.spawn(OUTBOX, outbox::Outbox::new(Arc::clone(app), mailer), all);

@@ -18,8 +18,17 @@ impl Event {
             | Self::RegistrationApproved { person, .. }
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
-            | Self::UserReinstated { person, .. } => principal(person.id),
-            Self::ManagerSet { user, .. }
+            | Self::UserReinstated { person, .. }
+            | Self::UserDeleted { person, .. }
+            | Self::UserRestored { person, .. }
+            | Self::RegistrationExpired { person }
+            | Self::MembershipExpired { person, .. } => principal(person.id),
+            Self::UserUpdated { user, .. }
+            | Self::UserBlocked { user, .. }
+            | Self::UserUnblocked { user, .. }
+            | Self::UserErased { user }
+            | Self::MembershipAsked { user, .. }
+            | Self::ManagerSet { user, .. }
             | Self::MemberAdded { user, .. }
             | Self::RefreshTokenReplayed { user, .. }
             | Self::SignedOut { user, .. }
@@ -46,6 +55,7 @@ impl Event {
             | Self::VerificationSent { .. }
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
+            | Self::TombstoneCleared { .. }
             | Self::IdentifiersSet { .. }
             // No process keeps anything of a record that is just put back.
             | Self::RecordRestored { .. }
