@@ -78,6 +78,8 @@ pub(super) enum Kind {
     /// A member with the role [`READER`].
     Holder,
     Suspended,
+    Blocked,
+    Deleted,
     ServiceAccount,
     /// A service account with a key.
     KeyHolder,
@@ -334,6 +336,8 @@ impl<'a> World<'a> {
         match kind {
             Kind::Unproven => made.extra = self.app.code_for(&made.handle).await,
             Kind::Suspended => drop(operator.suspend(&made.id, "on leave").await.unwrap()),
+            Kind::Blocked => drop(operator.block(&made.id, "a lost laptop").await.unwrap()),
+            Kind::Deleted => drop(operator.delete(&made.id).await.unwrap()),
             Kind::Holder => {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
                 made.extra = operator.assign(&made.id, READER, at).await.unwrap().id;
@@ -355,6 +359,17 @@ impl<'a> World<'a> {
         portal.stranger.register(&handle, "Somebody", &codes).await.unwrap();
         let id = portal.operator.user(&handle).await.unwrap().id;
         Subject { id, handle, extra: String::new() }
+    }
+
+    /// The code of an organization that nobody is in.
+    pub(super) async fn code_of_an_empty_organization(&self) -> String {
+        let code = self.fresh("code");
+        let identifiers = vec![pb::Identifier { scheme: SCHEME.to_owned(), value: code.clone() }];
+        let slug = self.fresh("empty");
+        let title = slug.clone();
+        let request = pb::CreateOrganizationRequest { slug, title, identifiers, ..Default::default() };
+        self.portal.organization(request).await;
+        code
     }
 
     async fn service_account(&self, portal: &Portal, place: Option<&Place>, kind: Kind) -> Subject {

@@ -2,10 +2,13 @@
 
 mod approval;
 mod authorization;
+mod expiry;
+mod join;
 mod organization;
 mod process;
 mod realm;
 mod registration;
+mod registration_form;
 mod role;
 mod role_assignment;
 mod service_account;
@@ -15,3 +18,4 @@ mod session_introspection;
 mod session_refresh;
 mod transport;
 mod user;
+mod user_lifecycle;
