@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, not_on_oneself, permissions};
 use super::membership::company;
-use super::user::{UserView, check_etag, find_role, person};
+use super::user::{UserView, check_etag, find_role, person, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::cache::Subject;
@@ -102,6 +102,10 @@ impl Change<'_> {
         let place = membership.as_ref().map(|member| member.organization);
         guard.require_approves(subject.principal(), place).await?;
         check_etag(etag, &user.etag())?;
+        // Who expired is told how it was decided, whatever became of the rest.
+        if user.deleted_at.is_some() {
+            require_live(&user)?;
+        }
         let membership = match membership {
             Some(member) => {
                 let organization = self.rows().organization(member.organization).await?;

@@ -26,6 +26,8 @@ pub(super) struct Awaiting<'a> {
     pub(super) in_organization: bool,
     /// Whether it just verified its address; else it just registered.
     pub(super) verified: bool,
+    /// Whether it has an account already and asks for one more membership, of which whoever decides hears at once.
+    pub(super) known: bool,
 }
 
 /// At which level somebody decides.
@@ -61,7 +63,7 @@ where
 
 fn choose(policy: &Policy, newcomer: &Awaiting<'_>, here: Vec<UserId>, realm_wide: Vec<UserId>) -> Vec<UserId> {
     let deciders = deciders(policy, newcomer.in_organization.then_some(!here.is_empty()));
-    if !hear(policy, deciders, newcomer.verified) {
+    if !newcomer.known && !hear(policy, deciders, newcomer.verified) {
         return vec![];
     }
     match deciders {

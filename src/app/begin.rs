@@ -11,6 +11,7 @@ use crate::crypto::api_key::ApiKey as NewKey;
 use crate::crypto::random_mark;
 use crate::crypto::root_key::Generation;
 use crate::crypto::signing::SigningKey;
+use crate::crypto::tombstone::TombstoneKey;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, RealmId, Revision, ServiceAccountId};
 use crate::domain::realm::{DEFAULT_REALM, PLATFORM_REALM, Position, Realm};
@@ -95,7 +96,13 @@ impl App {
     /// it begins again at the next start: what is sealed under either key opens until the check value is replaced.
     async fn rotate(&self) -> Result<()> {
         for realm in self.store.realms().await? {
-            for row in self.store.rows(realm.id).signing_keys().await? {
+            let rows = self.store.rows(realm.id);
+            let tombstones = rows.tombstone_key().await?;
+            let tombstones = tombstones.and_then(|sealed| TombstoneKey::open(&self.keys, realm.id, &sealed));
+            if let Some(key) = tombstones {
+                self.store.reseal_tombstone_key(realm.id, key.seal(&self.keys, realm.id)).await?;
+            }
+            for row in rows.signing_keys().await? {
                 if let Some(key) = SigningKey::open(&self.keys, realm.id, row.id, &row.sealed_key) {
                     self.store.reseal(row.id, key.seal(&self.keys, realm.id)).await?;
                 }

@@ -70,7 +70,7 @@ async fn require_unique<C: Connection>(rows: Rows<'_, C>, policy: &Policy, codes
     Ok(())
 }
 
-fn unknown(code: &Identifier) -> Error {
+pub(super) fn unknown(code: &Identifier) -> Error {
     let message = format!("the code {} does not lead to an organization", code.scheme);
     Error::refused_with(Reason::CodesUnknown, message, vec![("scheme", code.scheme.clone())])
 }

@@ -28,6 +28,13 @@ pub(crate) mod permissions {
     pub(crate) const UPDATE_USERS: &str = "countersign.users.update";
     pub(crate) const SUSPEND: &str = "countersign.users.suspend";
     pub(crate) const END_SESSIONS: &str = "countersign.users.end_sessions";
+    pub(crate) const BLOCK: &str = "countersign.users.block";
+    pub(crate) const UPDATE_USERS: &str = "countersign.users.update";
+    pub(crate) const VERIFY_EMAIL: &str = "countersign.users.verify_email";
+    pub(crate) const RESET_PASSWORD: &str = "countersign.users.reset_password";
+    pub(crate) const DELETE: &str = "countersign.users.delete";
+    pub(crate) const RESTORE: &str = "countersign.users.restore";
+    pub(crate) const CLEAR_TOMBSTONE: &str = "countersign.users.clear_tombstone";
     pub(crate) const SET_MANAGER: &str = "countersign.users.set_manager";
     pub(crate) const CREATE_ORGANIZATION: &str = "countersign.organizations.create";
     pub(crate) const READ_ORGANIZATIONS: &str = "countersign.organizations.read";

@@ -34,6 +34,9 @@ fn purpose(template: Template) -> Option<Purpose> {
         | Template::AddressTaken
         | Template::Suspended
         | Template::Reinstated
+        | Template::Deleted
+        | Template::Restored
+        | Template::Expired
         | Template::RoleAssigned
         | Template::RoleRevoked => None,
     }

@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::facts::{Facts, MANAGERS_MAX, managers_of};
 use super::guard::permissions;
-use super::user::UserView;
+use super::user::{UserView, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::domain::account::User;
@@ -30,18 +30,13 @@ impl App {
     /// MANAGER_CHAIN_TOO_DEEP, ACTOR_WOULD_GAIN.
     pub async fn set_manager(&self, ctx: &Ctx, cmd: &SetManager) -> Result<Done<UserView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let mut user = change.user_to_act_on(&cmd.user, permissions::SET_MANAGER, cmd.etag.as_deref()).await?;
+            let user = change.user_to_act_on(&cmd.user, permissions::SET_MANAGER, cmd.etag.as_deref()).await?;
             let after = match &cmd.manager {
-                Some(handle) => Some(change.readable_user(handle, "manager").await?.id),
+                Some(handle) => Some(change.readable_user(handle, "manager").await?),
                 None => None,
             };
-            if user.manager != after {
-                change.require_reach_over_managers(&user, after).await?;
-                change.require_no_manager_cycle(user.id, after).await?;
-                let before = std::mem::replace(&mut user.manager, after);
-                change.save_user(&mut user).await?;
-                change.record(Event::ManagerSet { user: user.id, before, after });
-            }
+            after.iter().try_for_each(require_live)?;
+            let user = change.lead(user, after.map(|manager| manager.id)).await?;
             change.user_view(user).await
         })
         .await
@@ -49,6 +44,18 @@ impl App {
 }
 
 impl Change<'_> {
+    /// Puts a user whom the caller may act on below another manager, or below none.
+    pub(super) async fn lead(&mut self, mut user: User, after: Option<UserId>) -> Result<User> {
+        if user.manager != after {
+            self.require_reach_over_managers(&user, after).await?;
+            self.require_no_manager_cycle(user.id, after).await?;
+            let before = std::mem::replace(&mut user.manager, after);
+            self.save_user(&mut user).await?;
+            self.record(Event::ManagerSet { user: user.id, before, after });
+        }
+        Ok(user)
+    }
+
     async fn require_reach_over_managers(&self, user: &User, after: Option<UserId>) -> Result<()> {
         self.require_no_growing_team(user.id.into(), after).await?;
         let mut guard = self.guard().await?;

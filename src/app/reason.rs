@@ -123,6 +123,9 @@ reasons! {
     ManagerCycle "MANAGER_CYCLE" FailedPrecondition
     ManagerChainTooDeep "MANAGER_CHAIN_TOO_DEEP" FailedPrecondition
     PolicyImpossible "POLICY_IMPOSSIBLE" FailedPrecondition
+    TeamRemains "TEAM_REMAINS" FailedPrecondition
+    AccountDeleted "ACCOUNT_DELETED" FailedPrecondition
+    Erased "ERASED" FailedPrecondition
 
     RateLimited "RATE_LIMITED" ResourceExhausted
     Overloaded "OVERLOADED" ResourceExhausted

@@ -12,13 +12,13 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::membership::company;
 use super::read::again;
+use super::tombstone::tombstone_of;
 use super::user::person;
 use super::write::{Change, taken};
 use super::{App, Ctx, Draft, Reason, Violation};
 use crate::cache::Freshness;
 use crate::crypto::Secret;
 use crate::crypto::password::Password;
-use crate::crypto::tombstone::tombstones;
 use crate::domain::account::{Approval, ApprovalState, User};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Person};
@@ -99,7 +99,7 @@ impl App {
         };
         let in_organization = !matches!(place, Place::Nowhere);
         let id = newcomer.into();
-        let awaiting = Awaiting { id, managers: &[], organization, in_organization, verified: false };
+        let awaiting = Awaiting { id, managers: &[], organization, in_organization, verified: false, known: false };
         again(|| async {
             let view = self.view(ctx, Freshness::Latest).await?;
             to_hear(&view, self.store.rows(ctx.realm), &awaiting, ctx.now).await
@@ -280,7 +280,8 @@ impl Known {
         let user = rows.user_by_identity(identity).await?;
         let ids: Vec<_> = user.iter().map(|user| user.id).collect();
         let memberships = rows.memberships_of(&ids).await?;
-        let tombstoned = rows.is_tombstoned(&tombstones(&app.keys, rows.realm_id(), identity)).await?;
+        // Last: who finds nobody because the account was deleted just now finds its tombstone.
+        let tombstoned = tombstone_of(app, rows, identity).await?.is_some();
         Ok(Self { user, memberships, tombstoned })
     }
 

@@ -158,15 +158,27 @@ impl App {
 }
 
 impl Change<'_> {
-    /// The user that a call acts on, once it may: readable, not oneself, reached, not above the caller, as last seen.
+    /// The user that a call acts on, once it may: readable, not oneself, reached, not above the caller, as last seen,
+    /// and not deleted.
     pub(super) async fn user_to_act_on(
         &self,
         handle: &Handle,
         permission: &'static str,
         etag: Option<&str>,
     ) -> Result<User> {
+        let user = self.account_to_act_on(self.found_user(handle, "user").await?, permission, etag).await?;
+        require_live(&user)?;
+        Ok(user)
+    }
+
+    /// As [`Change::user_to_act_on`], of an account that was found, deleted or not.
+    pub(super) async fn account_to_act_on(
+        &self,
+        (user, subject): (User, Subject),
+        permission: &'static str,
+        etag: Option<&str>,
+    ) -> Result<User> {
         let mut guard = self.guard().await?;
-        let (user, subject) = self.found_user(handle, "user").await?;
         let reaches = guard.allows_in_one(permission, subject.principal(), Through::Active).await?;
         if !reaches && !guard.reads_user(subject.principal()).await? {
             return Err(Error::not_found("user"));
@@ -216,6 +228,17 @@ impl Change<'_> {
 /// An account as mails and the audit log name it.
 pub(super) fn person(user: &User) -> Person {
     Person { id: user.id, email: user.email.clone(), name: user.display_name.clone() }
+}
+
+/// Of a deleted account nothing is changed but that.
+pub(super) fn require_live(user: &User) -> Result<()> {
+    if user.is_erased() {
+        return Err(Error::refused(Reason::Erased, "the account's personal data is erased"));
+    }
+    if user.deleted_at.is_some() {
+        return Err(Error::refused(Reason::AccountDeleted, "the account is deleted"));
+    }
+    Ok(())
 }
 
 /// A stale etag is refused; none asks nothing.

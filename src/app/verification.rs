@@ -107,8 +107,11 @@ impl Change<'_> {
         self.rows().lock_user(user.id).await?;
         let user = self.rows().user(user.id).await?;
         Ok(user.is_some_and(|user| {
-            let open = matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved);
-            open && user.verified.is_none() && user.deleted_at.is_none()
+            let pending = user.approval.state == ApprovalState::Pending;
+            let open = pending || user.approval.state == ApprovalState::Approved;
+            // Where an administrator vouched for the address, the person's own proof may still approve or found.
+            let vouched = |verified: &Verified| pending && !verified.is_own_proof();
+            open && user.verified.as_ref().is_none_or(vouched) && user.deleted_at.is_none()
         }))
     }
 
@@ -122,7 +125,9 @@ impl Change<'_> {
     }
 
     async fn verify(&mut self, mut user: User) -> Result<Vec<FailingGate>> {
-        user.verified = user.verified.or(Some(Verified { at: self.ctx.now, how: VerifiedHow::Link }));
+        let known = user.verified.is_some();
+        let proven = user.verified.filter(Verified::is_own_proof);
+        user.verified = proven.or(Some(Verified { at: self.ctx.now, how: VerifiedHow::Link }));
         let founds = self.founds(&user).await?;
         let pending = user.approval.state == ApprovalState::Pending;
         let approved = pending && (founds.is_some() || approves_by_itself(&self.catalogue().policy, true));
@@ -134,7 +139,7 @@ impl Change<'_> {
         match founds {
             Some((organization, role)) => self.found(&user, organization, role).await?,
             None if approved => self.activate_waiting(&user).await?,
-            None if pending => self.tell_approvers(&user).await?,
+            None if pending && !known => self.tell_approvers(&user).await?,
             None => {}
         }
         self.failing_gates(&user).await
@@ -186,7 +191,7 @@ impl Change<'_> {
     }
 
     /// Tells those who did not know of the newcomer before the address was proven.
-    async fn tell_approvers(&mut self, user: &User) -> Result<()> {
+    pub(super) async fn tell_approvers(&mut self, user: &User) -> Result<()> {
         let managers = managers_of(self, user.id.into()).await?;
         for organization in self.waits_in(user).await? {
             let awaiting = Awaiting {
@@ -195,6 +200,7 @@ impl Change<'_> {
                 organization: Some(organization.id),
                 in_organization: true,
                 verified: true,
+                known: false,
             };
             let approvers = to_hear(self, self.rows(), &awaiting, self.ctx.now).await?;
             if !approvers.is_empty() {

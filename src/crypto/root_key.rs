@@ -37,8 +37,7 @@ pub enum Label {
     PageToken,
     ConsistencyToken,
     MailCode,
-    Tombstone,
-    /// What is stored sealed, such as the realms' signing keys.
+    /// What is stored sealed, such as the realms' signing keys and the keys of their tombstones.
     Seal,
     /// Tells whether a database belongs to this root key.
     CheckValue,
@@ -49,11 +48,10 @@ pub enum Label {
 }
 
 impl Label {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 7] = [
         Self::PageToken,
         Self::ConsistencyToken,
         Self::MailCode,
-        Self::Tombstone,
         Self::Seal,
         Self::CheckValue,
         Self::RequestBody,
@@ -66,7 +64,6 @@ impl Label {
             Self::PageToken => b"countersign/page-token/1",
             Self::ConsistencyToken => b"countersign/consistency-token/1",
             Self::MailCode => b"countersign/mail-code/1",
-            Self::Tombstone => b"countersign/tombstone/1",
             Self::Seal => b"countersign/seal/1",
             Self::CheckValue => b"countersign/check-value/1",
             Self::RequestBody => b"countersign/request-body/1",

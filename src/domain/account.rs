@@ -78,6 +78,17 @@ pub struct Verified {
     pub how: VerifiedHow,
 }
 
+impl Verified {
+    /// Whether the person proved it, and nobody only vouched for them.
+    #[must_use]
+    pub fn is_own_proof(&self) -> bool {
+        match self.how {
+            VerifiedHow::Link | VerifiedHow::Invitation | VerifiedHow::Reset => true,
+            VerifiedHow::Administrator => false,
+        }
+    }
+}
+
 /// What the gates of a user are computed from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AccountFacts {
@@ -263,6 +274,40 @@ impl User {
     #[must_use]
     pub fn hold(&self, cause: HoldCause) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.cause == cause)
+    }
+
+    /// Whether the account is outside the time in which it may be used.
+    #[must_use]
+    pub fn is_out_of_time(&self, now: Timestamp) -> bool {
+        self.valid_from.is_some_and(|from| now < from) || self.valid_until.is_some_and(|until| now >= until)
+    }
+
+    /// Whether the personal data is gone. What is left is the id that the audit log names, and what was decided.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.email.is_empty()
+    }
+
+    /// The account without its personal data.
+    #[must_use]
+    pub fn erased(self) -> Self {
+        Self {
+            email: String::new(),
+            // No address is an id: nobody signs in or registers with it.
+            identity: self.id.to_string(),
+            display_name: String::new(),
+            approval: Approval { note: None, ..self.approval },
+            holds: vec![],
+            verified: None,
+            valid_from: None,
+            valid_until: None,
+            password_set: false,
+            password_must_change: false,
+            session_epoch: self.session_epoch + 1,
+            manager: None,
+            last_sign_in_at: None,
+            ..self
+        }
     }
 
     /// Opaque to clients; equal as long as nobody wrote the account.

@@ -49,6 +49,12 @@ templates! {
     Suspended = "user_suspended"
     /// To the person: no longer suspended.
     Reinstated = "user_reinstated"
+    /// To the person: the account was deleted.
+    Deleted = "user_deleted"
+    /// To the person: the account is there again.
+    Restored = "user_restored"
+    /// To a newcomer: nobody decided in time.
+    Expired = "registration_expired"
     /// To the person: a role was assigned.
     RoleAssigned = "role_assigned"
     /// To the person: a role was revoked.

@@ -32,6 +32,11 @@ impl Mask {
         }
     }
 
+    /// Whether the mask names this very field.
+    pub(super) fn names(&self, path: &str) -> bool {
+        matches!(self, Self::Paths(paths) if paths.contains(path))
+    }
+
     /// Whether to write the field, itself or with the message that it lies in.
     pub(super) fn asks(&self, path: &str, populated: bool) -> bool {
         match self {

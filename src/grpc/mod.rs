@@ -3,6 +3,7 @@
 //! A handler parses, calls one use case and prints; it decides nothing. Only this floor knows tonic and prost.
 
 pub mod access;
+mod account;
 mod api;
 mod approval;
 mod assignment;

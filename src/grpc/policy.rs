@@ -2,7 +2,7 @@
 //! [`print`].
 
 mod print;
-mod words;
+pub(super) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,12 +1,18 @@
 //! `RegistrationService`.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
 use super::convert::{Fields, TITLE_CHARS_MAX, gate};
 use super::pb::{self, registration_service_server::RegistrationService};
-use crate::app::{Draft, Error, FailingGate, Register, Secret, VerifyEmail};
+use super::policy::words::{print_code_format, print_self_registration, print_verification};
+use crate::app::{
+    AskedCode, Draft, Error, FailingGate, JoinOrganization, Joined, Register, RegistrationForm, Secret, VerifyEmail,
+};
 use crate::domain::email::Email;
+use crate::domain::policy::CodeScheme;
 
 /// The most codes that a registration carries.
 const CODES_MAX: usize = 16;
@@ -47,25 +53,81 @@ impl RegistrationService for Api {
         called.answer(self.app.resend_verification(&called.ctx, &email).await)?;
         Ok(Response::new(pb::ResendVerificationResponse { message: RESENT.to_owned() }))
     }
+
+    async fn get_registration_form(
+        &self,
+        request: Request<pb::GetRegistrationFormRequest>,
+    ) -> Result<Response<pb::GetRegistrationFormResponse>, Status> {
+        let (called, pb::GetRegistrationFormRequest {}) = Called::new(request)?;
+        let form = called.answer(self.app.registration_form(&called.ctx).await)?;
+        Ok(Response::new(shown(form)))
+    }
+
+    async fn join_organization(
+        &self,
+        request: Request<pb::JoinOrganizationRequest>,
+    ) -> Result<Response<pb::JoinOrganizationResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let pb::JoinOrganizationRequest { codes, request_id: _ } = request;
+        let codes = read_codes(&mut fields, codes);
+        let draft = fields.draft(JoinOrganization { codes });
+        let done = called.answer(self.app.join_organization(&called.ctx, &draft).await)?;
+        let consistency_token = self.token(&done);
+        let Joined { member, slug } = done.value;
+        let membership = Some(super::user::membership((member, slug)));
+        Ok(Response::new(pb::JoinOrganizationResponse { membership, consistency_token }))
+    }
 }
 
 fn said(request: pb::RegisterRequest) -> Draft<Register> {
     let pb::RegisterRequest { email, display_name, password, codes } = request;
     let mut fields = Fields::default();
+    let display_name = fields.text("display_name", &display_name, 1..=TITLE_CHARS_MAX);
+    let codes = read_codes(&mut fields, codes);
+    let email = fields.keep("email", Email::parse(&email));
+    fields.draft(Register { email, display_name, password: Secret::new(password), codes })
+}
+
+fn read_codes(fields: &mut Fields, codes: BTreeMap<String, String>) -> BTreeMap<String, String> {
     if codes.len() > CODES_MAX {
         fields.wrong("codes", format!("has {} codes, at most {CODES_MAX} are allowed", codes.len()));
     }
-    let display_name = fields.text("display_name", &display_name, 1..=TITLE_CHARS_MAX);
-    let codes = codes
+    codes
         .iter()
         .take(CODES_MAX)
         .map(|(scheme, value)| {
             let value = fields.text(&format!("codes.{scheme}"), value, 1..=CODE_CHARS_MAX);
             (scheme.clone(), value)
         })
-        .collect();
-    let email = fields.keep("email", Email::parse(&email));
-    fields.draft(Register { email, display_name, password: Secret::new(password), codes })
+        .collect()
+}
+
+/// A form on the wire.
+fn shown(form: RegistrationForm) -> pb::GetRegistrationFormResponse {
+    let RegistrationForm {
+        realm_title,
+        self_registration,
+        codes,
+        password_chars: (least, most),
+        verification_required,
+        approval_follows,
+    } = form;
+    let code = |AskedCode { scheme, typed, required }| {
+        let CodeScheme { name, format, unique: _ } = scheme;
+        pb::FormCode { scheme: name, format: print_code_format(format), required, from_email: !typed }
+    };
+    let chars = |count| i32::try_from(count).unwrap_or(i32::MAX);
+    pb::GetRegistrationFormResponse {
+        realm_title,
+        self_registration: print_self_registration(self_registration),
+        codes: codes.into_iter().map(code).collect(),
+        password_min_chars: chars(least),
+        password_max_chars: chars(most),
+        email_verification: print_verification(verification_required),
+        approval_follows,
+    }
 }
 
 /// A failing gate on the wire.

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::account;
 use super::api::{Api, Called};
 use super::convert::{Fields, NOTE_CHARS_MAX, TITLE_CHARS_MAX, hold_cause, instant, none_if_empty, principal};
 use super::pb::{self, user_service_server::UserService};
@@ -87,6 +88,96 @@ impl UserService for Api {
         let done = called.answer(self.app.set_manager(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
         Ok(Response::new(pb::SetManagerResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<pb::UpdateUserRequest>,
+    ) -> Result<Response<pb::UpdateUserResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::update(fields, request))?;
+        let done = called.answer(self.app.update_user(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::UpdateUserResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn mark_email_verified(
+        &self,
+        request: Request<pb::MarkEmailVerifiedRequest>,
+    ) -> Result<Response<pb::MarkEmailVerifiedResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::mark_verified(fields, request))?;
+        let done = called.answer(self.app.mark_email_verified(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::MarkEmailVerifiedResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn block_user(
+        &self,
+        request: Request<pb::BlockUserRequest>,
+    ) -> Result<Response<pb::BlockUserResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::block(fields, request))?;
+        let done = called.answer(self.app.block_user(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::BlockUserResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn unblock_user(
+        &self,
+        request: Request<pb::UnblockUserRequest>,
+    ) -> Result<Response<pb::UnblockUserResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::unblock(fields, request))?;
+        let done = called.answer(self.app.unblock_user(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::UnblockUserResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::delete(fields, request))?;
+        let done = called.answer(self.app.delete_user(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::DeleteUserResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn restore_user(
+        &self,
+        request: Request<pb::RestoreUserRequest>,
+    ) -> Result<Response<pb::RestoreUserResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::restore(fields, request))?;
+        let done = called.answer(self.app.restore_user(&called.ctx, &command).await)?;
+        let consistency_token = self.token(&done);
+        Ok(Response::new(pb::RestoreUserResponse { user: Some(shown(done.value)), consistency_token }))
+    }
+
+    async fn clear_tombstone(
+        &self,
+        request: Request<pb::ClearTombstoneRequest>,
+    ) -> Result<Response<pb::ClearTombstoneResponse>, Status> {
+        let (mut called, request) = Called::new(request)?;
+        let mut fields = Fields::default();
+        called.ctx.repeat = fields.repeat(&request.request_id, &request);
+        let command = called.parsed(account::clear_tombstone(fields, request))?;
+        called.answer(self.app.clear_tombstone(&called.ctx, &command).await)?;
+        Ok(Response::new(pb::ClearTombstoneResponse {}))
     }
 }
 

@@ -176,6 +176,9 @@ fn path(template: Template) -> Option<&'static str> {
         | Template::AddressTaken
         | Template::Suspended
         | Template::Reinstated
+        | Template::Deleted
+        | Template::Restored
+        | Template::Expired
         | Template::RoleAssigned
         | Template::RoleRevoked => None,
     }

@@ -9,6 +9,7 @@ mod backup;
 mod change;
 mod entity;
 mod entry;
+mod erasure;
 mod error;
 mod holders;
 mod idempotency;
@@ -25,6 +26,7 @@ mod rows;
 mod service_account;
 mod session;
 mod snapshot;
+mod tombstone;
 mod unit_of_work;
 mod user;
 

@@ -235,6 +235,21 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .await?;
         Ok(())
     }
+
+    /// Voids an account's unused codes of every purpose.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn void_all_codes(&self, user: UserId, now: Timestamp) -> Result<()> {
+        codes::Entity::update_many()
+            .col_expr(codes::Column::SpentAt, Some(now.0).into())
+            .filter(codes::Column::RealmId.eq(self.realm.0))
+            .filter(codes::Column::UserId.eq(user.0))
+            .filter(codes::Column::SpentAt.is_null())
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
 }
 
 fn code(row: codes::Model) -> CodeRow {

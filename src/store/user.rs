@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::entity::{entries, holds, memberships, tombstones, users};
+use super::entity::{entries, holds, memberships, users};
 use super::error::Result;
 use super::rows::{Rows, matching, search_text, variant, word};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status, User, Verified};
@@ -151,6 +151,23 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(ids.into_iter().map(UserId).collect())
     }
 
+    /// Whose direct manager this user is, deleted accounts aside.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn team_of(&self, manager: UserId) -> Result<Vec<UserId>> {
+        let ids: Vec<uuid::Uuid> = self
+            .users()
+            .select_only()
+            .column(users::Column::Id)
+            .filter(users::Column::ManagerId.eq(manager.0).and(users::Column::DeletedAt.is_null()))
+            .order_by_asc(users::Column::Id)
+            .into_tuple()
+            .all(self.conn)
+            .await?;
+        Ok(ids.into_iter().map(UserId).collect())
+    }
+
     /// Makes an account.
     ///
     /// # Errors
@@ -199,20 +216,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(())
     }
 
-    /// Whether one of these digests of an identity is a tombstone here.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn is_tombstoned(&self, digests: &[[u8; 32]]) -> Result<bool> {
-        let wanted = tombstones::Column::Digest.is_in(digests.iter().map(|digest| digest.to_vec()));
-        let found = tombstones::Entity::find()
-            .filter(tombstones::Column::RealmId.eq(self.realm.0).and(wanted))
-            .one(self.conn)
-            .await?;
-        Ok(found.is_some())
-    }
-
-    fn users(&self) -> sea_orm::Select<users::Entity> {
+    pub(in crate::store) fn users(&self) -> sea_orm::Select<users::Entity> {
         users::Entity::find().filter(users::Column::RealmId.eq(self.realm.0))
     }
 
@@ -233,6 +237,8 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         } = filter;
         let held_at_all = Query::select().column(holds::Column::UserId).from(holds::Entity).take();
         let mut all = Condition::all()
+            // Of who is erased there is nothing to list.
+            .add(users::Column::Email.ne(""))
             .add_option(email.as_ref().map(|part| users::Column::Search.like(matching("%", part))))
             .add_option(email.as_ref().map(|part| users::Column::Identity.like(matching("%", part))))
             .add_option(name.as_ref().map(|part| users::Column::Search.like(matching("%\n%", part))))
@@ -274,7 +280,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(all)
     }
 
-    async fn with_holds(&self, rows: Vec<users::Model>) -> Result<Vec<Credentials>> {
+    pub(in crate::store) async fn with_holds(&self, rows: Vec<users::Model>) -> Result<Vec<Credentials>> {
         let ids = rows.iter().map(|row| row.id);
         let held = match rows.is_empty() {
             true => vec![],

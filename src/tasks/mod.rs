@@ -4,6 +4,7 @@
 //! | task | round |
 //! |---|---|
 //! | `certificates` | looks whether the files of TLS have changed; only where there is TLS |
+//! | `expiry` | has registrations expire that nobody decided, erases who was deleted long ago, drops old mails |
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
 //! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
 //! | `refusals` | writes what was counted of refused public calls into the audit log |
@@ -15,6 +16,7 @@
 //! reverse order ([`Tasks::stop`]).
 
 mod certificates;
+mod expiry;
 mod gauges;
 mod housekeeping;
 mod key_use;
@@ -68,6 +70,15 @@ pub enum OnShutdown {
 pub const CERTIFICATES: Task = Task {
     name: "certificates",
     period: Duration::from_secs(2),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::DropRound,
+    vital: false,
+};
+
+/// Lets time pass. Rules are in days; what a round that ends with the process did not do, the next one does.
+pub const EXPIRY: Task = Task {
+    name: "expiry",
+    period: Duration::from_secs(60),
     on_error: OnError::NextPeriod,
     on_shutdown: OnShutdown::DropRound,
     vital: false,
@@ -150,6 +161,7 @@ pub fn spawn_all(app: &Arc<App>, mailer: Mailer, certificates: Option<Look>, all
     if let Some(look) = certificates {
         tasks.spawn(CERTIFICATES, certificates::Certificates(look), all);
     }
+    tasks.spawn(EXPIRY, expiry::Expiry::new(Arc::clone(app)), all);
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);
     tasks.spawn(REFUSALS, refusals::Refusals::new(Arc::clone(app)), all);

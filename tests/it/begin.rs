@@ -8,6 +8,7 @@ use countersign::cache::Options;
 use countersign::crypto::hash_pool::Limits;
 use countersign::crypto::password::Hasher;
 use countersign::crypto::root_key::{RootKey, RootKeys};
+use countersign::crypto::tombstone::TombstoneKey;
 use countersign::domain::ids::{ApiKeyId, RealmId};
 use countersign::domain::realm::{DEFAULT_REALM, PLATFORM_REALM};
 use countersign::store::{AuditFilter, Location, Lock, Store};
@@ -137,7 +138,14 @@ async fn a_rotated_root_key_is_soon_enough_by_itself() {
     let home = tempfile::tempdir().unwrap();
     let record = home.path().join("record.db");
     let key = |byte| RootKey::from_bytes([byte; 32]);
-    app(&home, 1).await.begin().await.unwrap().unwrap();
+    let first = app(&home, 1).await;
+    first.begin().await.unwrap().unwrap();
+    let default = realm(&first, DEFAULT_REALM).await;
+    let stones = TombstoneKey::generate();
+    let sealed = stones.seal(&RootKeys::new(&key(1), None), default);
+    let tx = first.store().begin(default, Lock::Nothing).await.unwrap();
+    tx.rows().insert_tombstone_key(sealed, first.clock().now()).await.unwrap();
+    tx.commit(vec![], countersign::crypto::random_mark(), first.clock().now()).await.unwrap();
     let both = RootKeys::new(&key(2), Some(&key(1)));
     assert!(app_with(Location::Sqlite(&record), both).await.begin().await.unwrap().is_none());
     let rotated = app(&home, 2).await;
@@ -146,5 +154,8 @@ async fn a_rotated_root_key_is_soon_enough_by_itself() {
     let sealed = rows.signing_keys().await.unwrap();
     let opened = countersign::app::RealmKeys::open(&RootKeys::new(&key(2), None), rows.realm_id(), &sealed);
     assert_eq!(opened.keys.len(), 1, "the realm's signing key opens under the new root key");
+    let sealed = rows.tombstone_key().await.unwrap().unwrap();
+    let opened = TombstoneKey::open(&RootKeys::new(&key(2), None), default, &sealed).unwrap();
+    assert_eq!(opened.tombstone("ann@acme.example"), stones.tombstone("ann@acme.example"), "tombstones stand");
     assert!(app(&home, 1).await.begin().await.is_err(), "the old one is no longer this record's");
 }

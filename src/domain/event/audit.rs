@@ -62,6 +62,37 @@ impl Event {
             Self::UserReinstated { person, organization, lifted } => {
                 facts("user.reinstated", *organization, person.id.0, json!({ "lifted": lifted }))
             }
+            Self::UserUpdated { user, organization, fields, validity: [before, after] } => {
+                let mut details = json!({ "fields": fields });
+                if before != after {
+                    details["validity"] = json!({ "before": before, "after": after });
+                }
+                facts("user.updated", *organization, user.0, details)
+            }
+            Self::UserBlocked { user, organization, reason } => {
+                facts("user.blocked", *organization, user.0, json!({ "reason": reason }))
+            }
+            Self::UserUnblocked { user, organization, note } => {
+                facts("user.unblocked", *organization, user.0, json!({ "note": note }))
+            }
+            Self::UserDeleted { person, organization, note } => {
+                facts("user.deleted", *organization, person.id.0, json!({ "note": note }))
+            }
+            Self::UserRestored { person, organization, note } => {
+                facts("user.restored", *organization, person.id.0, json!({ "note": note }))
+            }
+            Self::TombstoneCleared { user, ticket } => {
+                facts("user.tombstone_cleared", None, user.0, json!({ "ticket": ticket }))
+            }
+            Self::RegistrationExpired { person } => facts("user.registration_expired", None, person.id.0, json!({})),
+            Self::MembershipExpired { person, organization } => {
+                facts("organization.membership_expired", Some(organization.id), person.id.0, json!({}))
+            }
+            Self::UserErased { user } => facts("user.erased", None, user.0, json!({})),
+            Self::MembershipAsked { user, organization, pending } => {
+                let details = json!({ "pending": pending });
+                facts("organization.membership_asked", Some(*organization), user.0, details)
+            }
             Self::ManagerSet { user, before, after } => {
                 let manager = json!({ "before": before, "after": after });
                 facts("user.manager_set", None, user.0, json!({ "manager": manager }))

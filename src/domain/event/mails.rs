@@ -51,6 +51,14 @@ impl Event {
                 vec![person.mail(Template::Suspended, None, [("reason", reason.clone())])]
             }
             Self::UserReinstated { person, .. } => vec![person.mail(Template::Reinstated, None, [])],
+            Self::UserDeleted { person, .. } => vec![person.mail(Template::Deleted, None, [])],
+            Self::UserRestored { person, .. } => vec![person.mail(Template::Restored, None, [])],
+            Self::RegistrationExpired { person } => {
+                vec![person.mail(Template::Expired, None, [("organization", String::new())])]
+            }
+            Self::MembershipExpired { person, organization } => {
+                vec![person.mail(Template::Expired, None, [("organization", organization.title.clone())])]
+            }
             Self::RoleAssigned(conferred) => conferred.mail(Template::RoleAssigned),
             Self::RoleRevoked(conferred) => conferred.mail(Template::RoleRevoked),
             // One mail for all that went with a membership.
@@ -63,6 +71,13 @@ impl Event {
             | Self::RealmUpdated { .. }
             | Self::VerificationAsked { .. }
             | Self::EmailVerified { .. }
+            | Self::UserUpdated { .. }
+            // Who is blocked reads it at the next sign-in, in the realm's words: the block shows in no status either.
+            | Self::UserBlocked { .. }
+            | Self::UserUnblocked { .. }
+            | Self::TombstoneCleared { .. }
+            | Self::UserErased { .. }
+            | Self::MembershipAsked { .. }
             | Self::ManagerSet { .. }
             | Self::OrganizationCreated { .. }
             | Self::OrganizationFounded { .. }

@@ -19,6 +19,7 @@ use super::ids::{
     ApiKeyId, CodeId, EntryId, MessageId, OrganizationId, PrincipalId, RealmId, RoleId, ServiceAccountId, SessionId,
     UserId,
 };
+use super::time::Timestamp;
 use super::workload::SpiffeId;
 
 /// A user as mails and the audit log name them.
@@ -35,6 +36,9 @@ pub struct Company {
     pub id: OrganizationId,
     pub title: String,
 }
+
+/// From when until when an account may be used.
+pub type Validity = (Option<Timestamp>, Option<Timestamp>);
 
 /// An entry as mails and the audit log name it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,6 +117,59 @@ pub enum Event {
         person: Person,
         organization: Option<OrganizationId>,
         lifted: Vec<HoldCause>,
+    },
+    /// An account's fields were changed.
+    UserUpdated {
+        user: UserId,
+        organization: Option<OrganizationId>,
+        fields: Vec<&'static str>,
+        /// From when until when it may be used, before and after.
+        validity: [Validity; 2],
+    },
+    UserBlocked {
+        user: UserId,
+        organization: Option<OrganizationId>,
+        reason: String,
+    },
+    UserUnblocked {
+        user: UserId,
+        organization: Option<OrganizationId>,
+        note: Option<String>,
+    },
+    UserDeleted {
+        person: Person,
+        organization: Option<OrganizationId>,
+        note: Option<String>,
+    },
+    UserRestored {
+        person: Person,
+        organization: Option<OrganizationId>,
+        note: Option<String>,
+    },
+    TombstoneCleared {
+        /// Whose deletion it was of.
+        user: UserId,
+        ticket: String,
+    },
+    /// Nobody decided on a registration in time.
+    RegistrationExpired {
+        person: Person,
+    },
+    /// Nobody decided in time on a membership that somebody asked for later.
+    MembershipExpired {
+        person: Person,
+        organization: Company,
+    },
+    /// The personal data of an account is gone.
+    UserErased {
+        user: UserId,
+    },
+    /// Somebody with an account gave the codes of one more organization.
+    MembershipAsked {
+        user: UserId,
+        organization: OrganizationId,
+        /// Waits for a decision; else a member by it.
+        pending: bool,
     },
     ManagerSet {
         user: UserId,

@@ -22,8 +22,17 @@ impl Event {
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
             | Self::UserReinstated { person, .. }
-            | Self::MemberRemoved { person, .. } => principal(person.id),
-            Self::ManagerSet { user, .. }
+            | Self::MemberRemoved { person, .. }
+            | Self::UserDeleted { person, .. }
+            | Self::UserRestored { person, .. }
+            | Self::RegistrationExpired { person }
+            | Self::MembershipExpired { person, .. } => principal(person.id),
+            Self::UserUpdated { user, .. }
+            | Self::UserBlocked { user, .. }
+            | Self::UserUnblocked { user, .. }
+            | Self::UserErased { user }
+            | Self::MembershipAsked { user, .. }
+            | Self::ManagerSet { user, .. }
             | Self::MemberAdded { user, .. }
             | Self::MemberUpdated { user, .. }
             | Self::RefreshTokenReplayed { user, .. }
@@ -62,6 +71,7 @@ impl Event {
             | Self::VerificationAsked { .. }
             | Self::ApprovalAwaited { .. }
             | Self::OrganizationUpdated { .. }
+            | Self::TombstoneCleared { .. }
             | Self::IdentifiersSet { .. }
             | Self::MessageRetried { .. }
             // No process keeps anything of a record that is just put back.

@@ -6,9 +6,10 @@ use futures_util::Stream;
 use futures_util::stream;
 use tonic::{Request, Status};
 
-use crate::app::{Error, Fact, Reason, Secret, Step, Watch};
+use crate::app::{Error, Fact, Presented, Secret, Step, Watch};
 use crate::domain::ids::RealmId;
 use crate::grpc::api::{Api, Called};
+use crate::grpc::connection::Peer;
 use crate::grpc::layers::bearer;
 use crate::grpc::{pb, status};
 
@@ -17,11 +18,10 @@ pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<pb::WatchChangesRespons
 
 impl Api {
     pub(super) async fn follow(&self, request: Request<pb::WatchChangesRequest>) -> Result<Steps, Status> {
-        let credential =
-            bearer(request.metadata().as_ref()).map(|found| found.map(|text| Secret::new(text.to_owned())));
+        let bearer = bearer(request.metadata().as_ref()).map(|found| found.map(|text| Secret::new(text.to_owned())));
+        let workload = request.extensions().get::<Peer>().and_then(|peer| peer.workload.clone());
         let (called, pb::WatchChangesRequest { consistency_token }) = Called::new(request)?;
-        let missing = || Error::refused(Reason::CredentialMissing, "a credential is required");
-        let credential = called.answer(credential.and_then(|found| found.ok_or_else(missing)))?;
+        let presented = Presented { bearer: called.answer(bearer)?, workload };
         let after = match (consistency_token.is_empty(), self.app.position_of(&consistency_token)) {
             (true, _) => None,
             (false, Some((realm, position))) if realm == called.ctx.realm => Some(position),
@@ -30,7 +30,7 @@ impl Api {
                     .parsed(Err(Error::field("consistency_token", "is not a consistency token of this realm")));
             }
         };
-        let watch = self.app.watch(&called.ctx, after, credential, self.closing.clone()).await;
+        let watch = self.app.watch(&called.ctx, after, presented, self.closing.clone()).await;
         let watch = called.answer(watch)?;
         let (api, realm, call) = (self.clone(), called.ctx.realm, called.ctx.call);
         // What ends the stream is its last item.

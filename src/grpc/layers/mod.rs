@@ -121,7 +121,7 @@ impl Shared {
         S::Future: Send + 'static,
     {
         // Who is at the other end of the connection; x-forwarded-client-cert is nobody's word on that.
-        let peer = request.extensions_mut().remove::<Peer>();
+        let peer = request.extensions().get::<Peer>().cloned();
         let entered = self.enter(request.headers(), peer, method, call).await;
         let ctx = entered.map_err(|error| status::status(&error, call))?;
         // Whoever is known has a line of their own in the log.

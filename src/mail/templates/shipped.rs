@@ -1,6 +1,6 @@
 //! The words that a realm starts with. They stay within ASCII, so that a text without a foreign name is sent as it is.
 //!
-//! A mail that a stranger can make the service send to any address (verify, received, taken) shows nothing that the
+//! A mail that a stranger can make the service send to any address (verify, received, taken, expired) shows nothing that the
 //! stranger typed: not the name, not the address.
 
 use crate::domain::message::Template;
@@ -95,6 +95,27 @@ Reason: {{ reason }}
 
 your account at {{ realm }} is no longer suspended: {{ portal }}",
         ),
+        Template::Deleted => (
+            "Your account was deleted",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your account at {{ realm }} was deleted. You can't sign in any more.",
+        ),
+        Template::Restored => (
+            "Your account was restored",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your account at {{ realm }} was deleted and is there again, as it was: {{ portal }}",
+        ),
+        Template::Expired => (
+            "Your registration expired",
+            "Hello,
+
+nobody decided in time on your registration at {{ realm }}{% if organization %} for {{ organization }}{% endif %}, so \
+that it expired. You can register again at {{ portal }}
+
+If you did not register, ignore this mail.",
+        ),
         Template::RoleAssigned => (
             "A role was assigned to you",
             "Hello{% if name %} {{ name }}{% endif %},
@@ -120,7 +141,8 @@ pub(super) fn variables(template: Template) -> impl Iterator<Item = &'static str
         Template::Rejected => &["name", "email", "organization", "reason"],
         Template::AddressTaken => &["email"],
         Template::Suspended => &["name", "email", "reason"],
-        Template::Reinstated => &["name", "email"],
+        Template::Reinstated | Template::Deleted | Template::Restored => &["name", "email"],
+        Template::Expired => &["name", "email", "organization"],
         Template::RoleAssigned | Template::RoleRevoked => &["name", "email", "role", "organization"],
     };
     own.iter().copied().chain(["realm", "portal"])

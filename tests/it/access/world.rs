@@ -82,6 +82,8 @@ pub(super) enum Kind {
     Suspended,
     /// A member to whom a mail could not be delivered.
     Undelivered,
+    Blocked,
+    Deleted,
     ServiceAccount,
     /// A service account with a key.
     KeyHolder,
@@ -390,6 +392,8 @@ impl<'a> World<'a> {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
                 made.extra = grant(portal, &made.id, at).await;
             }
+            Kind::Blocked => drop(operator.block(&made.id, "a lost laptop").await.unwrap()),
+            Kind::Deleted => drop(operator.delete(&made.id).await.unwrap()),
             Kind::Holder => {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
                 made.extra = operator.assign(&made.id, READER, at).await.unwrap().id;
@@ -422,6 +426,17 @@ impl<'a> World<'a> {
             self.portal.operator.organizations().suspend_organization(request).await.unwrap();
         }
         Subject { id, handle: slug, extra: String::new() }
+    }
+
+    /// The code of an organization that nobody is in.
+    pub(super) async fn code_of_an_empty_organization(&self) -> String {
+        let code = self.fresh("code");
+        let identifiers = vec![pb::Identifier { scheme: SCHEME.to_owned(), value: code.clone() }];
+        let slug = self.fresh("empty");
+        let title = slug.clone();
+        let request = pb::CreateOrganizationRequest { slug, title, identifiers, ..Default::default() };
+        self.portal.organization(request).await;
+        code
     }
 
     async fn service_account(&self, portal: &Portal, place: Option<&Place>, kind: Kind) -> Subject {

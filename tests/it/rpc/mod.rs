@@ -2,13 +2,16 @@
 
 mod approval;
 mod authorization;
+mod expiry;
 mod grant;
+mod join;
 mod member;
 mod notification;
 mod organization;
 mod process;
 mod realm;
 mod registration;
+mod registration_form;
 mod role;
 mod role_assignment;
 mod service_account;
@@ -18,4 +21,5 @@ mod session_introspection;
 mod session_refresh;
 mod transport;
 mod user;
+mod user_lifecycle;
 mod watch;

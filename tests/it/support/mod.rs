@@ -5,6 +5,7 @@
 //! test body runs on both databases by [`both_backends!`]. `steps` has the verbs of the stories. Nothing in here
 //! asserts a rule of the service.
 
+mod accounts;
 mod app;
 mod binary;
 mod caller;

@@ -28,6 +28,19 @@ pub(super) async fn request(asked: &Asked<'_>, rpc: &str) -> Option<Vec<u8>> {
             world.place(asked.target)?;
             encoded(&pb::ResendVerificationRequest { email: asked.address(Kind::Newcomer).await })
         }
+        "GetRegistrationForm" => {
+            asked.is_about_the_realm()?;
+            encoded(&pb::GetRegistrationFormRequest {})
+        }
+        "JoinOrganization" => {
+            // Always oneself; into an organization that the rest of the table knows nothing of.
+            let code = match asked.target {
+                Target::Oneself => world.code_of_an_empty_organization().await,
+                Target::Nowhere => world.code_of(Target::Nowhere).await?,
+                _ => return None,
+            };
+            encoded(&pb::JoinOrganizationRequest { codes: [(SCHEME.to_owned(), code)].into(), ..Default::default() })
+        }
         unknown => unwritten(unknown),
     }
 }
