@@ -50,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(both!("m0004_consequences")),
             Box::new(postgres_only!("m0005_search")),
             Box::new(both!("m0006_sessions")),
+            Box::new(both!("m0007_throttle")),
         ]
     }
 }

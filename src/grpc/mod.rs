@@ -14,6 +14,7 @@ mod entry;
 mod layers;
 mod mask;
 mod organization;
+mod password;
 pub mod pb;
 mod policy;
 mod realm;

@@ -18,6 +18,7 @@ mod rows;
 mod service_account;
 mod session;
 mod snapshot;
+mod throttle;
 mod unit_of_work;
 mod user;
 
@@ -38,6 +39,7 @@ pub use rows::{ReadRows, Rows, TxRows};
 /// A pool or a transaction: what rows are asked on.
 pub use sea_orm::ConnectionTrait as Connection;
 pub use session::{CodeRow, LiveSessions};
+pub use throttle::ThrottleKey;
 pub use unit_of_work::{Lock, Tx};
 pub use user::{Credentials, NewUser, UserFilter};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::runner::{Fault, Next, Round};
 use crate::app::{ACCESS_TOKEN_TTL, App};
+use crate::domain::throttle;
 
 /// How long the change log goes back. A process that was away for longer starts over with empty hands.
 const LOG_KEPT: Duration = Duration::from_secs(3_600);
@@ -14,7 +15,7 @@ const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// How long a session that ran out is kept, however far the clocks of replicas are apart: none of its tokens is alive.
 const SESSIONS_KEPT: Duration = ACCESS_TOKEN_TTL.saturating_mul(2);
 
-/// Prunes the change log, forgets answers and sessions.
+/// Prunes the change log, forgets answers, sessions and old tallies of failed sign-ins.
 pub(super) struct Housekeeping {
     app: Arc<App>,
 }
@@ -31,8 +32,9 @@ impl Round for Housekeeping {
         let lines = self.app.store().prune_log(now.before(LOG_KEPT)).await?;
         let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
         let sessions = self.app.store().forget_sessions(now.before(SESSIONS_KEPT)).await?;
+        let tallies = self.app.store().forget_throttles(now.before(throttle::FORGOTTEN_AFTER)).await?;
         self.app.forget_idle_callers();
-        tracing::debug!(lines, answers, sessions, "old lines of the change log, answers and sessions were dropped");
+        tracing::debug!(lines, answers, sessions, tallies, "what nobody asks for any more was dropped");
         Ok(Next::AfterPeriod)
     }
 }

@@ -18,7 +18,9 @@ impl Event {
             | Self::RegistrationApproved { person, .. }
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
-            | Self::UserReinstated { person, .. } => principal(person.id),
+            | Self::UserReinstated { person, .. }
+            | Self::HeldForFailures { person, .. }
+            | Self::PasswordChanged { person, .. } => principal(person.id),
             Self::ManagerSet { user, .. }
             | Self::MemberAdded { user, .. }
             | Self::RefreshTokenReplayed { user, .. }
@@ -45,6 +47,10 @@ impl Event {
             | Self::ApprovalAwaited { .. }
             | Self::IdentifiersSet { .. }
             | Self::SignedIn { .. }
+            | Self::PasswordChangeDemanded { .. }
+            | Self::SignInsFailed { .. }
+            | Self::PasswordResetSent { .. }
+            | Self::PasswordResetAsked { .. }
             | Self::SessionRefreshed { .. } => vec![],
         }
     }

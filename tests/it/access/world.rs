@@ -75,6 +75,8 @@ pub(super) enum Kind {
     /// A newcomer whose link was mailed.
     Unproven,
     Member,
+    /// A member to whom a link was mailed that sets a new password.
+    Forgetful,
     /// A member with the role [`READER`].
     Holder,
     Suspended,
@@ -333,6 +335,10 @@ impl<'a> World<'a> {
         }
         match kind {
             Kind::Unproven => made.extra = self.app.code_for(&made.handle).await,
+            Kind::Forgetful => {
+                portal.stranger.ask_for_reset(&made.handle).await.unwrap();
+                made.extra = self.app.code_for(&made.handle).await;
+            }
             Kind::Suspended => drop(operator.suspend(&made.id, "on leave").await.unwrap()),
             Kind::Holder => {
                 let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
