@@ -3,6 +3,7 @@
 mod approval;
 mod authorization;
 mod organization;
+mod password;
 mod process;
 mod realm;
 mod registration;
