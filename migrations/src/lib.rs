@@ -63,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(both!("m0004_consequences")),
             Box::new(postgres_only!("m0005_search")),
             Box::new(both!("m0006_sessions")),
+            Box::new(both!("m0007_throttle")),
             Box::new(both!("m0008_lifecycle")),
             Box::new(both_and_postgres!("m0009_lists")),
             Box::new(both!("m0010_mail_lists")),

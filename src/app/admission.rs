@@ -25,6 +25,8 @@ pub enum Requirement {
     Public,
     /// One of these permissions, held anywhere in the realm; `own`: or none, to act on oneself.
     Any { permissions: Vec<String>, own: bool },
+    /// To act on one's own password: what PASSWORD_MUST_CHANGE leaves, and the token that a sign-in answers with it opens.
+    OwnPassword,
 }
 
 impl App {
@@ -66,7 +68,14 @@ impl App {
             true => Actor::Platform { id: caller.principal },
             false => Actor::Principal { id: caller.principal, session: caller.session.map(|(session, _)| session) },
         };
-        let Requirement::Any { permissions, own } = needs else { return Ok(actor) };
+        if caller.password_change.is_some() && *needs != Requirement::OwnPassword {
+            return Err(credential_ended());
+        }
+        let permissions = match needs {
+            Requirement::Public => return Ok(actor),
+            Requirement::Any { permissions, own: _ } => permissions.as_slice(),
+            Requirement::OwnPassword => &[],
+        };
         if caller.platform {
             // In any realm a platform account holds everything reserved; what can close is its own account.
             return gates(&home, &subject, now).await?.first().map_or(Ok(actor), |_| Err(credential_ended()));
@@ -75,7 +84,7 @@ impl App {
         if holds_one(&home, &subject, permissions, now).await? {
             return Ok(actor);
         }
-        Box::pin(self.refusal(&home, &subject, permissions, *own, now)).await.map_or(Ok(actor), Err)
+        Box::pin(self.refusal(&home, &subject, permissions, needs, now)).await.map_or(Ok(actor), Err)
     }
 
     /// The principal that a credential stands for, as long as it does, in the realm where it lives.
@@ -94,15 +103,21 @@ impl App {
         view: &View<'_, Record>,
         subject: &Subject,
         permissions: &[String],
-        own: bool,
+        needs: &Requirement,
         now: Timestamp,
     ) -> Option<Error> {
+        let own = matches!(needs, Requirement::Any { own: true, .. } | Requirement::OwnPassword);
         let gates = match gates(view, subject, now).await {
             Ok(gates) => gates,
             Err(error) => return Some(error),
         };
-        // Who acts on themself needs no basic access for it.
-        if let Some(gate) = gates.into_iter().find(|gate| !(own && *gate == Gate::BasicAccessMissing)) {
+        // Who acts on themself needs no basic access for it, and nothing but the change lifts what demands it.
+        let leaves = |gate: &Gate| match gate {
+            Gate::BasicAccessMissing => own,
+            Gate::PasswordMustChange => *needs == Requirement::OwnPassword,
+            _ => false,
+        };
+        if let Some(gate) = gates.into_iter().find(|gate| !leaves(gate)) {
             return Some(self.gated(view, gate));
         }
         if own {

@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::{App, RealmKeys, Reason};
 use crate::crypto::access_token::{self, AccessClaims, Expectations};
 use crate::crypto::api_key::{self, ApiKey};
+use crate::crypto::password_change::{self, PasswordChangeToken};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::service_account::Credential;
@@ -27,6 +28,8 @@ pub struct Caller {
     pub platform: bool,
     /// The session and its epoch, for a person's access token.
     pub session: Option<(SessionId, i64)>,
+    /// The epoch, for a token that opens ChangePassword alone.
+    pub password_change: Option<i64>,
     pub expires_at: Option<Timestamp>,
 }
 
@@ -38,21 +41,35 @@ impl Caller {
             principal: claims.sub,
             platform: false,
             session: Some((claims.sid, claims.epoch)),
+            password_change: None,
             expires_at: Some(claims.exp),
         }
     }
 
     fn account(credential: Credential) -> Self {
         let Credential { realm, platform, service_account, expires_at } = credential;
-        Self { realm, principal: service_account.into(), platform, session: None, expires_at }
+        let principal = service_account.into();
+        Self { realm, principal, platform, session: None, password_change: None, expires_at }
+    }
+
+    fn of_password_change(token: &PasswordChangeToken) -> Self {
+        let PasswordChangeToken { realm, user, epoch, expires_at } = *token;
+        Self {
+            realm,
+            principal: user.into(),
+            platform: false,
+            session: None,
+            password_change: Some(epoch),
+            expires_at: Some(expires_at),
+        }
     }
 
     /// Whether the principal's snapshot still lets this credential stand for it.
     #[must_use]
     pub fn still_holds(&self, principal: &Principal) -> bool {
-        self.session.is_none_or(|(session, epoch)| {
-            epoch == principal.session_epoch && !principal.ended_sessions.contains(&session)
-        })
+        let epoch = self.session.map(|(_, epoch)| epoch).or(self.password_change);
+        epoch.is_none_or(|epoch| epoch == principal.session_epoch)
+            && self.session.is_none_or(|(session, _)| !principal.ended_sessions.contains(&session))
     }
 }
 
@@ -98,6 +115,8 @@ impl App {
         let now = self.clock.now();
         let caller = if bearer.starts_with(api_key::PREFIX) {
             self.used_key(bearer, now).await?.map(Arc::new)
+        } else if bearer.starts_with(password_change::PREFIX) {
+            PasswordChangeToken::parse(&self.keys, bearer).map(|token| Arc::new(Caller::of_password_change(&token)))
         } else {
             self.access_token(bearer, now).await?
         };

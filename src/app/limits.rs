@@ -40,11 +40,43 @@ impl Limits {
     /// # Errors
     /// RATE_LIMITED, with the time after which it goes through.
     pub(super) fn admit(&self, ctx: &Ctx, mailbox: Option<&str>) -> Result<()> {
+        self.admit_source(ctx)?;
+        mailbox.map_or(Ok(()), |mailbox| self.admit_mailbox(ctx, mailbox.to_owned()))
+    }
+
+    /// Counts an attempt at the password of a mailbox: those from one source do not use up what others have.
+    ///
+    /// # Errors
+    /// As [`Limits::admit`].
+    pub(super) fn admit_attempt(&self, ctx: &Ctx, mailbox: &str) -> Result<()> {
+        self.admit_source(ctx)?;
+        let peer = ctx.peer.map(|peer| peer.to_string()).unwrap_or_default();
+        self.admit_mailbox(ctx, format!("{mailbox} from {peer}"))
+    }
+
+    /// Counts a request for a reset: attempts at the password do not use up what it has.
+    ///
+    /// # Errors
+    /// As [`Limits::admit`].
+    pub(super) fn admit_reset(&self, ctx: &Ctx, mailbox: &str) -> Result<()> {
+        self.admit_source(ctx)?;
+        self.admit_mailbox(ctx, format!("reset of {mailbox}"))
+    }
+
+    /// Counts a public call that is not about a mailbox that anybody could name.
+    ///
+    /// # Errors
+    /// As [`Limits::admit`].
+    pub(super) fn admit_source(&self, ctx: &Ctx) -> Result<()> {
         if let Some((sources, peer)) = self.sources.as_ref().zip(ctx.peer) {
             sources.check_key(&peer).map_err(|full| too_many(&full))?;
         }
-        if let Some((mailboxes, mailbox)) = self.mailboxes.as_ref().zip(mailbox) {
-            mailboxes.check_key(&(ctx.realm, mailbox.to_owned())).map_err(|full| too_many(&full))?;
+        Ok(())
+    }
+
+    fn admit_mailbox(&self, ctx: &Ctx, mailbox: String) -> Result<()> {
+        if let Some(mailboxes) = &self.mailboxes {
+            mailboxes.check_key(&(ctx.realm, mailbox)).map_err(|full| too_many(&full))?;
         }
         Ok(())
     }

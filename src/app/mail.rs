@@ -27,12 +27,15 @@ impl App {
 fn purpose(template: Template) -> Option<Purpose> {
     match template {
         Template::VerifyEmail => Some(Purpose::VerifyEmail),
+        Template::PasswordReset => Some(Purpose::ResetPassword),
         Template::ApprovalRequired
         | Template::NewUserWaiting
         | Template::Approved
         | Template::Rejected
         | Template::AddressTaken
         | Template::Suspended
+        | Template::SuspendedForFailures
+        | Template::PasswordChanged
         | Template::Reinstated
         | Template::Deleted
         | Template::Restored

@@ -100,6 +100,7 @@ reasons! {
     CodesUnknown "CODES_UNKNOWN" FailedPrecondition
     CodeInvalid "CODE_INVALID" FailedPrecondition
     SignInFailed "SIGN_IN_FAILED" Unauthenticated
+    PasswordWrong "PASSWORD_WRONG" FailedPrecondition
     AlreadyDecided "ALREADY_DECIDED" FailedPrecondition
     OrganizationRequired "ORGANIZATION_REQUIRED" FailedPrecondition
     NotOnOneself "NOT_ON_ONESELF" FailedPrecondition

@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::read::again;
 use super::service_account::ServiceAccountView;
+use super::throttle::Place;
 use super::user::{UserView, user_view};
 use super::write::{Change, Done};
 use super::{Actor, App, Ctx, Reason};
@@ -44,6 +45,24 @@ pub struct SignedIn {
     pub refresh_expires_at: Timestamp,
 }
 
+/// What came of the right password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Entered {
+    Session(SignedIn),
+    /// The one gate that the person lifts by themself.
+    MustChange(MustChange),
+}
+
+/// The password has to be changed first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MustChange {
+    /// Opens ChangePassword alone. Present in the first answer alone.
+    #[serde(skip)]
+    pub token: Option<Secret<String>>,
+    pub expires_at: Timestamp,
+    pub gate: FailingGate,
+}
+
 /// Who calls.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Me {
@@ -74,27 +93,41 @@ impl App {
     ///
     /// # Errors
     /// SIGN_IN_FAILED; after the right password the first failing gate, in the realm's words; RATE_LIMITED, OVERLOADED.
-    pub async fn sign_in(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<SignedIn>> {
+    pub async fn sign_in(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<Entered>> {
         let address = Some(cmd.email.as_str()).filter(|email| email.len() <= EMAIL_BYTES_MAX).unwrap_or_default();
         let address = identity(address);
-        self.limits.admit(ctx, Some(&address))?;
+        self.limits.admit_attempt(ctx, &address)?;
+        self.hasher.require_room()?;
+        let attempt = self.attempt(ctx, &address, Place::Source).await?;
         let account = self.store.rows(ctx.realm).credentials(&address).await?;
         let hash = account.as_ref().and_then(|account| PasswordHash::parse(account.password_hash.as_deref()?));
-        let typed = self.hasher.verify(cmd.password.expose(), hash.as_ref()).await?;
-        let Some(account) = account.filter(|_| typed.matches) else {
+        let typed = self.compare(ctx, &attempt, &cmd.password, hash.as_ref()).await?;
+        if !typed.matches {
+            self.failed_attempt(ctx, &attempt, account.map(|account| account.user.id)).await?;
             tracing::debug!(realm = %ctx.realm, "a sign-in failed: the address is unknown or the password is wrong");
             return Err(failed());
-        };
+        }
+        let account = account.ok_or_else(failed)?;
         // A busy pool is no reason to keep somebody out: the next sign-in tries again.
         let stronger = if typed.needs_rehash { self.hasher.rehash(cmd.password.expose()).await.ok() } else { None };
-        self.append(ctx, async |change: &mut Change<'_>| {
-            change.require_open_gates(&account).await?;
+        let entered = self.append(ctx, async |change: &mut Change<'_>| {
+            change.attempt_was_right(&attempt).await?;
+            if let Some(gate) = change.first_gate(&account).await? {
+                return change.demand_new_password(&account, gate);
+            }
             if let Some((stronger, weak)) = stronger.as_ref().zip(account.password_hash.as_deref()) {
                 change.rows().strengthen_password(account.user.id, weak, &stronger.expose()).await?;
             }
-            change.begin_session(&account).await
-        })
-        .await
+            let client = change.client();
+            change.begin_session(&account, client).await.map(Entered::Session)
+        });
+        let entered = entered.await;
+        if entered.is_err() {
+            // Whoever knows the password does not guess, whatever else keeps them out.
+            let right = self.append(ctx, async |change: &mut Change<'_>| change.attempt_was_right(&attempt).await);
+            right.await?;
+        }
+        entered
     }
 
     /// Who calls, and what keeps them out of everything but this.
@@ -154,13 +187,16 @@ impl App {
 }
 
 impl Change<'_> {
-    /// Requires that nothing keeps the account out. That it is deleted is not told, nor that it changed meanwhile.
-    async fn require_open_gates(&self, account: &Credentials) -> Result<()> {
+    /// The first thing that keeps the account out. That it is deleted is not told, nor that it changed meanwhile.
+    async fn first_gate(&self, account: &Credentials) -> Result<Option<Gate>> {
         let subject = self.principal(account.user.id.into()).await?.ok_or_else(failed)?;
         if subject.principal().session_epoch != account.user.session_epoch {
             return Err(failed());
         }
-        self.require_no_gate(&subject, failed).await
+        match gates(self, &subject, self.ctx.now).await?.first() {
+            Some(Gate::Deleted) => Err(failed()),
+            first => Ok(first.copied()),
+        }
     }
 
     /// Requires that no gate keeps out who has proven themself. `silent` is said of a deleted account.
@@ -173,12 +209,12 @@ impl Change<'_> {
     }
 
     /// Whatever changes the account from the reading of its password on raises its epoch, and so ends this session.
-    async fn begin_session(&mut self, account: &Credentials) -> Result<SignedIn> {
+    pub(super) async fn begin_session(&mut self, account: &Credentials, client: String) -> Result<SignedIn> {
         let now = self.ctx.now;
         let session = Session {
             id: SessionId(self.app.clock.new_id()),
             user: account.user.id,
-            client: self.client(),
+            client,
             epoch: account.user.session_epoch,
             created_at: now,
             expires_at: now.after(SESSION_TTL),

@@ -111,6 +111,8 @@ impl App {
                 user.holds.retain(|hold| !lifts(hold));
                 user.session_epoch += 1;
                 change.save_user(&mut user).await?;
+                // Or the next failure would suspend again.
+                change.forgive_failures(&user).await?;
                 let organization = change.organization_of_record(user.id).await?;
                 change.record(Event::UserReinstated { person: person(&user), organization, lifted });
             }

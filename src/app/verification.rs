@@ -29,15 +29,30 @@ pub struct VerifyEmail {
     pub password: Secret<String>,
 }
 
+/// What a presented code is worth.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// It holds; the account whose address it proves.
+    Proven(Box<(CodeRow, Credentials)>),
+    /// It names a code that there is, and is not that code, or was made for something else.
+    Guessed(CodeRow),
+    /// There is no such code, or it was used, voided or has expired.
+    Nothing,
+}
+
 impl App {
     /// Proves an address, and answers what still keeps the person out.
     ///
     /// # Errors
     /// CODE_INVALID, whatever is wrong with the code or the password; OVERLOADED.
     pub async fn verify_email(&self, ctx: &Ctx, cmd: &VerifyEmail) -> Result<Done<Vec<FailingGate>>> {
-        let found = match PresentedCode::parse(cmd.code.expose()) {
-            Some(presented) => self.proven(ctx, &presented).await?,
-            None => None,
+        let held = match PresentedCode::parse(cmd.code.expose()) {
+            Some(presented) => self.held_code(ctx, &presented, Purpose::VerifyEmail).await?,
+            None => Held::Nothing,
+        };
+        let found = match held {
+            Held::Proven(proven) => Some(*proven),
+            Held::Guessed(_) | Held::Nothing => None,
         };
         let hash = found.as_ref().and_then(|(_, account)| account.password_hash.as_deref());
         let typed = self.hasher.verify(cmd.password.expose(), hash.and_then(PasswordHash::parse).as_ref()).await?;
@@ -45,7 +60,7 @@ impl App {
         let (code, account) = accepted.ok_or_else(invalid)?;
         self.write(ctx, async |change: &mut Change<'_>| {
             let user = change.spend(&code, &account).await?;
-            change.verify(user).await
+            change.verify(user, VerifiedHow::Link).await
         })
         .await
     }
@@ -70,19 +85,20 @@ impl App {
         resent.await.map(drop)
     }
 
-    /// The code's row and the account that it proves the address of, if the code holds.
-    async fn proven(&self, ctx: &Ctx, presented: &PresentedCode) -> Result<Option<(CodeRow, Credentials)>> {
+    /// What a code that somebody presents for a purpose is worth.
+    pub(super) async fn held_code(&self, ctx: &Ctx, presented: &PresentedCode, purpose: Purpose) -> Result<Held> {
         let rows = self.store.rows(ctx.realm);
-        let Some(code) = rows.code(presented.id()).await? else { return Ok(None) };
-        let Some(account) = rows.credentials(&code.address).await? else { return Ok(None) };
-        let purpose = Purpose::VerifyEmail;
+        let Some(code) = rows.code(presented.id()).await? else { return Ok(Held::Nothing) };
+        let Some(account) = rows.credentials(&code.address).await? else { return Ok(Held::Nothing) };
         let binding = Binding { code: code.id, purpose, realm: ctx.realm, account: code.user, address: &code.address };
-        let holds = presented.proves(&self.keys, &binding)
-            && code.purpose == purpose.text()
+        if !presented.proves(&self.keys, &binding) {
+            return Ok(Held::Guessed(code));
+        }
+        let holds = code.purpose == purpose.text()
             && code.spent_at.is_none()
             && ctx.now < code.expires_at
             && account.user.id == code.user;
-        Ok(holds.then_some((code, account)))
+        Ok(if holds { Held::Proven(Box::new((code, account))) } else { Held::Nothing })
     }
 }
 
@@ -124,10 +140,11 @@ impl Change<'_> {
         if self.rows().spend_code(code.id, self.ctx.now).await? { Ok(now.user) } else { Err(invalid()) }
     }
 
-    async fn verify(&mut self, mut user: User) -> Result<Vec<FailingGate>> {
+    /// Notes that the address is proven, and does what follows from it.
+    pub(super) async fn verify(&mut self, mut user: User, how: VerifiedHow) -> Result<Vec<FailingGate>> {
         let known = user.verified.is_some();
         let proven = user.verified.filter(Verified::is_own_proof);
-        user.verified = proven.or(Some(Verified { at: self.ctx.now, how: VerifiedHow::Link }));
+        user.verified = proven.or(Some(Verified { at: self.ctx.now, how }));
         let founds = self.founds(&user).await?;
         let pending = user.approval.state == ApprovalState::Pending;
         let approved = pending && (founds.is_some() || approves_by_itself(&self.catalogue().policy, true));
@@ -135,7 +152,7 @@ impl Change<'_> {
             user.approval = Approval::decided(ApprovalState::Approved, self.ctx.now, None, None);
         }
         self.save_user(&mut user).await?;
-        self.record(Event::EmailVerified { person: person(&user), how: VerifiedHow::Link, approved });
+        self.record(Event::EmailVerified { person: person(&user), how, approved });
         match founds {
             Some((organization, role)) => self.found(&user, organization, role).await?,
             None if approved => self.activate_waiting(&user).await?,
@@ -218,7 +235,8 @@ impl Change<'_> {
         Ok(self.rows().organizations_of(&ids).await?)
     }
 
-    async fn failing_gates(&self, user: &User) -> Result<Vec<FailingGate>> {
+    /// What still keeps the person out.
+    pub(super) async fn failing_gates(&self, user: &User) -> Result<Vec<FailingGate>> {
         let subject = self.principal(user.id.into()).await?.ok_or_else(|| Error::internal("the account is gone"))?;
         let policy = &self.catalogue().policy;
         let failing = gates(self, &subject, self.ctx.now).await?;
@@ -226,6 +244,6 @@ impl Change<'_> {
     }
 }
 
-fn invalid() -> Error {
+pub(super) fn invalid() -> Error {
     Error::refused(Reason::CodeInvalid, "the code is wrong, used, voided or expired, or the password with it is wrong")
 }

@@ -118,6 +118,12 @@ impl HashPool {
         self.depth.load(Ordering::Relaxed)
     }
 
+    /// Asks whether the queue has room just now.
+    pub(super) fn require_room(&self) -> Result<(), HashError> {
+        let most = self.limits.queued + self.limits.permits.max(1);
+        if self.depth() < most { Ok(()) } else { Err(self.overloaded()) }
+    }
+
     /// Half of a full queue is worked off by the time that this names.
     fn overloaded(&self) -> HashError {
         let rounds = self.limits.queued.div_ceil(2 * self.limits.permits.max(1)).max(1);

@@ -19,10 +19,12 @@ pub mod hash_pool;
 pub mod key_file;
 pub mod page_token;
 pub mod password;
+pub mod password_change;
 pub mod password_policy;
 pub mod refresh_token;
 pub mod root_key;
 pub mod signing;
+pub mod throttle;
 pub mod tombstone;
 
 /// A value that must not be seen: never printed by `Debug`, overwritten when dropped.

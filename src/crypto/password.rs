@@ -4,6 +4,8 @@
 //! [`Hasher`] makes one of the other and compares what somebody typed, with the same work whether or not there is a hash
 //! to compare with. It knows nothing of accounts, throttles or gates. The threads are [`super::hash_pool`]'s.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io};
 
 use argon2::password_hash::phc;
@@ -60,6 +62,12 @@ impl Password {
 /// Normalizes a password, so that the same one typed on another keyboard is the same (NIST SP 800-63B-4 section 3.1.1.2).
 pub(super) fn normalize(raw: &str) -> Secret<String> {
     Secret::new(raw.nfkc().collect())
+}
+
+/// Whether two passwords, as typed, are the same one.
+#[must_use]
+pub fn are_same(one: &str, other: &str) -> bool {
+    normalize(one).expose().as_bytes().ct_eq(normalize(other).expose().as_bytes()).into()
 }
 
 /// A password's hash, as the record keeps it.
@@ -147,6 +155,8 @@ pub struct Verified {
 /// Hashes and compares passwords, a bounded number at a time.
 pub struct Hasher {
     pool: HashPool,
+    /// How often something that was typed was compared with a hash, also with that of nobody.
+    compared: Arc<AtomicU64>,
 }
 
 impl Hasher {
@@ -155,7 +165,7 @@ impl Hasher {
     /// # Errors
     /// If the operating system gives no thread.
     pub fn start(limits: Limits) -> io::Result<Self> {
-        Ok(Self { pool: HashPool::start(limits)? })
+        Ok(Self { pool: HashPool::start(limits)?, compared: Arc::default() })
     }
 
     /// Hashes a new password.
@@ -189,7 +199,12 @@ impl Hasher {
         let hash = hash.filter(|_| possible);
         let (exists, weak) = (hash.is_some(), hash.is_some_and(PasswordHash::is_weak));
         let hash = hash.cloned().unwrap_or_else(PasswordHash::of_nobody);
-        let equal = self.pool.run(move |memory| hash.is_of(typed.expose(), memory)).await?;
+        let compared = Arc::clone(&self.compared);
+        let compare = move |memory: &mut Memory| {
+            compared.fetch_add(1, Ordering::Relaxed);
+            hash.is_of(typed.expose(), memory)
+        };
+        let equal = self.pool.run(compare).await?;
         let matches = equal.map_err(|_| HashError::GivenUp)? && exists;
         Ok(Verified { matches, needs_rehash: matches && weak })
     }
@@ -206,6 +221,20 @@ impl Hasher {
     #[must_use]
     pub fn depth(&self) -> usize {
         self.pool.depth()
+    }
+
+    /// Counts the comparisons so far.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.compared.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether another call would be taken just now, before anything is done for it.
+    ///
+    /// # Errors
+    /// [`HashError::Overloaded`] if the queue is full.
+    pub fn require_room(&self) -> Result<(), HashError> {
+        self.pool.require_room()
     }
 }
 

@@ -45,10 +45,14 @@ pub enum Label {
     RequestBody,
     /// Refresh tokens, from a session's key and generation.
     Session,
+    /// What tallies of failed attempts are kept under.
+    Throttle,
+    /// Tokens that open ChangePassword alone.
+    PasswordChange,
 }
 
 impl Label {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::PageToken,
         Self::ConsistencyToken,
         Self::MailCode,
@@ -56,6 +60,8 @@ impl Label {
         Self::CheckValue,
         Self::RequestBody,
         Self::Session,
+        Self::Throttle,
+        Self::PasswordChange,
     ];
 
     // INVARIANT: a text never changes once released, or everything made under it is void.
@@ -68,6 +74,8 @@ impl Label {
             Self::CheckValue => b"countersign/check-value/1",
             Self::RequestBody => b"countersign/request-body/1",
             Self::Session => b"countersign/session/1",
+            Self::Throttle => b"countersign/throttle/1",
+            Self::PasswordChange => b"countersign/password-change/1",
         }
     }
 }

@@ -168,6 +168,27 @@ impl Gate {
         Self::Disabled,
     ];
 
+    /// Whether the gate also keeps who proves the mailbox from completing a password reset or an invitation. Completing
+    /// one opens nothing but what it proves: EMAIL_NOT_VERIFIED, and the hold for failed sign-ins.
+    #[must_use]
+    pub fn closes_completion(self) -> bool {
+        match self {
+            Self::Deleted
+            | Self::ApprovalRejected
+            | Self::ApprovalExpired
+            | Self::Blocked
+            | Self::NotYetValid
+            | Self::NoLongerValid
+            | Self::Disabled => true,
+            Self::Suspended(cause) => cause != HoldCause::FailedSignIns,
+            Self::RealmSuspended
+            | Self::ApprovalPending
+            | Self::EmailNotVerified
+            | Self::PasswordMustChange
+            | Self::BasicAccessMissing => false,
+        }
+    }
+
     /// The calls that lift this gate, as an administrator would name them.
     #[must_use]
     pub fn lifted_by(self) -> &'static str {

@@ -47,6 +47,8 @@ templates! {
     AddressTaken = "address_taken"
     /// To the person: suspended, and why.
     Suspended = "user_suspended"
+    /// To the person: suspended after too many failed sign-ins, and how that ends.
+    SuspendedForFailures = "user_suspended_for_failures"
     /// To the person: no longer suspended.
     Reinstated = "user_reinstated"
     /// To the person: the account was deleted.
@@ -55,6 +57,10 @@ templates! {
     Restored = "user_restored"
     /// To a newcomer: nobody decided in time.
     Expired = "registration_expired"
+    /// To the person: the link that sets a new password.
+    PasswordReset = "password_reset"
+    /// To the person: the password was changed.
+    PasswordChanged = "password_changed"
     /// To the person: a role was assigned.
     RoleAssigned = "role_assigned"
     /// To the person: a role was revoked.

@@ -46,6 +46,8 @@ pub enum ContractError {
     Undeclared(String),
     #[error("{0} declares neither public, own nor a permission, or public beside others")]
     Contradictory(String),
+    #[error("{0} declares that it changes the own password, and something else that it needs")]
+    PasswordOfWhom(String),
     #[error("{0} does not declare whether it writes")]
     EffectMissing(String),
     #[error("{rpc} declares {permission:?}, which is no permission that the service knows")]
@@ -111,7 +113,10 @@ fn read_method(
     if let Some(unknown) = permissions.iter().find(|name| !is_known(name)) {
         return Err(ContractError::PermissionUnknown { rpc: full_name, permission: unknown.clone() });
     }
+    let own_alone = own && !public && permissions.is_empty();
     let needs = match (public, own || !permissions.is_empty()) {
+        _ if flag(declared, "changes_password") && !own_alone => return Err(ContractError::PasswordOfWhom(full_name)),
+        (false, true) if flag(declared, "changes_password") => Requirement::OwnPassword,
         (true, false) => Requirement::Public,
         (false, true) => Requirement::Any { permissions, own },
         _ => return Err(ContractError::Contradictory(full_name)),

@@ -18,6 +18,7 @@ mod layers;
 mod mask;
 mod notification;
 mod organization;
+mod password;
 pub mod pb;
 mod policy;
 mod realm;

@@ -4,12 +4,13 @@ use tonic::{Request, Response, Status};
 
 use super::api::{Api, Called};
 use super::convert::{Fields, instant};
+use super::password;
 use super::pb::{self, get_me_response::Principal, session_service_server::SessionService};
 use super::registration::failing;
 use super::service_account::service_account;
 use super::sessions::{self, Tokens, introspected, session};
 use super::user::shown;
-use crate::app::{Jwk, Me, Secret, SignIn, SigningKeys, Who};
+use crate::app::{Entered, Jwk, Me, Secret, SignIn, SigningKeys, Who};
 
 #[tonic::async_trait]
 impl SessionService for Api {
@@ -17,17 +18,31 @@ impl SessionService for Api {
         let (called, pb::SignInRequest { email, password }) = Called::new(request)?;
         let command = SignIn { email, password: Secret::new(password) };
         let done = called.answer(self.app.sign_in(&called.ctx, &command).await)?;
-        let Tokens { access_token, token_type, expires_in, expire_time, refresh_token, refresh_expire_time } =
-            Tokens::of(done.value, called.ctx.now);
-        let answer = pb::SignInResponse {
-            access_token,
-            token_type,
-            expires_in,
-            expire_time,
-            refresh_token,
-            refresh_expire_time,
-        };
-        Ok(Response::new(answer))
+        Ok(Response::new(match done.value {
+            Entered::Session(signed_in) => password::entered(signed_in, called.ctx.now),
+            Entered::MustChange(must_change) => password::must_change(must_change),
+        }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<pb::ChangePasswordRequest>,
+    ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
+        password::change(self, request).await
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<pb::RequestPasswordResetRequest>,
+    ) -> Result<Response<pb::RequestPasswordResetResponse>, Status> {
+        password::request_reset(self, request).await
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<pb::ResetPasswordRequest>,
+    ) -> Result<Response<pb::ResetPasswordResponse>, Status> {
+        password::reset(self, request).await
     }
 
     async fn refresh_session(

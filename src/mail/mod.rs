@@ -169,12 +169,15 @@ fn plain(text: String) -> SinglePart {
 fn path(template: Template) -> Option<&'static str> {
     match template {
         Template::VerifyEmail => Some("verify-email"),
+        Template::PasswordReset => Some("reset-password"),
         Template::ApprovalRequired
         | Template::NewUserWaiting
         | Template::Approved
         | Template::Rejected
         | Template::AddressTaken
         | Template::Suspended
+        | Template::SuspendedForFailures
+        | Template::PasswordChanged
         | Template::Reinstated
         | Template::Deleted
         | Template::Restored

@@ -238,6 +238,32 @@ fn who_is_approved_hears_what_is_still_missing() {
 }
 
 #[test]
+fn a_mail_that_a_stranger_can_cause_shows_nothing_that_they_typed() {
+    let (stranger, code) = (person("Win a prize at evil.example"), CodeId(Uuid::from_u128(4)));
+    let registered = Event::Registered {
+        person: stranger.clone(),
+        organization: None,
+        verify: code,
+        approval_required: true,
+        again: false,
+    };
+    let reset = Event::PasswordResetSent { person: stranger, reset: code };
+    let taken = Event::AddressTaken { owner: None, email: "ann@example.com".into() };
+    for mail in [registered, reset, taken].iter().flat_map(Event::mails) {
+        let (head, text, html) = read(&mail, &realm([]));
+        assert!(![head, text, html].iter().any(|part| part.contains("evil")), "{:?}", mail.template);
+    }
+}
+
+#[test]
+fn the_link_of_a_reset_leads_to_its_own_page() {
+    let event = Event::PasswordResetSent { person: person("Ann"), reset: CodeId(Uuid::from_u128(4)) };
+    let (_, text, _) = read(&mail(&event), &realm([]));
+    let link = format!("https://portal.example.org:8443/a/reset-password?code={CODE}");
+    assert!(text.contains(&format!("\n\n{link}\n\n")), "{text}");
+}
+
+#[test]
 fn every_event_fills_its_mail() {
     let conferred = Conferred {
         entry: EntryId(Uuid::from_u128(5)),
@@ -260,6 +286,9 @@ fn every_event_fills_its_mail() {
         Event::RegistrationApproved { person: person(""), organization: None, still_unverified: true },
         Event::RegistrationRejected { person: person(""), organization: None, reason: "no".into() },
         Event::UserSuspended { person: person(""), organization: None, reason: "no".into() },
+        Event::HeldForFailures { person: person(""), organization: None, failures: 5 },
+        Event::PasswordResetSent { person: person(""), reset: CodeId(Uuid::from_u128(4)) },
+        Event::PasswordChanged { person: person(""), by_reset: true, lifted: vec![] },
         Event::UserReinstated { person: person(""), organization: None, lifted: vec![] },
         Event::RoleAssigned(conferred.clone()),
         Event::RoleRevoked(conferred),

@@ -26,6 +26,7 @@ mod rows;
 mod service_account;
 mod session;
 mod snapshot;
+mod throttle;
 mod tombstone;
 mod unit_of_work;
 mod user;
@@ -54,6 +55,7 @@ pub use rows::{ReadRows, Rows, TxRows};
 pub use sea_orm::ConnectionTrait as Connection;
 pub use service_account::ServiceAccountFilter;
 pub use session::{CodeRow, LiveSessions};
+pub use throttle::ThrottleKey;
 pub use unit_of_work::{Lock, Tx};
 pub use user::{Credentials, NewUser, UserFilter};
 

@@ -205,6 +205,19 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(row.map(code))
     }
 
+    /// Counts the codes of a purpose that were made for an account since an instant, whatever became of them.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn codes_made(&self, user: UserId, purpose: &str, since: Timestamp) -> Result<u64> {
+        let made = codes::Entity::find()
+            .filter(codes::Column::RealmId.eq(self.realm.0))
+            .filter(codes::Column::UserId.eq(user.0))
+            .filter(codes::Column::Purpose.eq(purpose))
+            .filter(codes::Column::CreatedAt.gt(since.0));
+        Ok(made.count(self.conn).await?)
+    }
+
     /// Uses a code up. False if somebody was first.
     ///
     /// # Errors

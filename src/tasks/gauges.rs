@@ -34,6 +34,7 @@ impl Round for Gauges {
         self.cache.misses.absolute(loads);
         self.cache.entries.set(gauge(self.app.snapshots().kept()));
         self.hashing.waiting.set(gauge(self.app.hasher().depth() as u64));
+        self.hashing.comparisons.absolute(self.app.hasher().compared());
         let (used, idle) = self.app.store().connections();
         self.database.used.set(f64::from(used));
         self.database.idle.set(f64::from(idle));

@@ -96,6 +96,8 @@ metrics! {
         "Connections to the database, by state.";
     HASHES_WAITING = "countersign_password_hash_queue" Kind::Gauge,
         "Password hashes that wait for a permit.";
+    COMPARISONS = "countersign_password_comparisons_total" Kind::Counter,
+        "Passwords that were compared with a hash, also for accounts that there are not.";
     OUTBOX = "countersign_outbox_messages" Kind::Gauge,
         "Messages in the outbox, by state.";
     DELIVERIES = "countersign_mail_deliveries_total" Kind::Counter,
@@ -231,6 +233,7 @@ handles! {
     /// The pool that hashes passwords.
     Hashing {
         waiting: Gauge = gauge(HASHES_WAITING),
+        comparisons: Counter = counter(COMPARISONS),
     }
 
     /// The outbox and its delivery.
@@ -282,6 +285,7 @@ mod tests {
             database.used.set(1.0);
             let hashing = Hashing::register();
             hashing.waiting.set(1.0);
+            hashing.comparisons.absolute(1);
             let mail = Mail::register();
             mail.dead.set(1.0);
             mail.failed.increment(1);

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Company, Conferred, Event};
+use crate::domain::account::HoldCause;
 use crate::domain::ids::OrganizationId;
 use crate::domain::workload::SpiffeId;
 
@@ -179,6 +180,28 @@ impl Event {
                 facts("message.retried", *organization, message.0, details)
             }
             Self::RecordRestored { realm } => facts("record.restored", None, realm.0, json!({})),
+            Self::PasswordChangeDemanded { user } => facts("user.password_change_demanded", None, user.0, json!({})),
+            Self::SignInsFailed { user, failures } => AuditFacts {
+                event: "user.sign_ins_failed",
+                organization: None,
+                target: user.map(|user| user.0),
+                details: json!({ "failures": failures }),
+            },
+            Self::HeldForFailures { person, organization, failures } => {
+                let details = json!({ "hold": HoldCause::FailedSignIns, "failures": failures });
+                facts("user.suspended", *organization, person.id.0, details)
+            }
+            Self::PasswordResetSent { person, .. } => facts("user.password_reset_sent", None, person.id.0, json!({})),
+            Self::PasswordResetAsked { user } => AuditFacts {
+                event: "user.password_reset_asked",
+                organization: None,
+                target: user.map(|user| user.0),
+                details: json!({}),
+            },
+            Self::PasswordChanged { person, by_reset, lifted } => {
+                let details = json!({ "by_reset": by_reset, "lifted": lifted });
+                facts("user.password_changed", None, person.id.0, details)
+            }
             Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
             Self::SessionRefreshed { user, session, generation } => {
                 facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))

@@ -50,6 +50,11 @@ impl Event {
             Self::UserSuspended { person, reason, .. } => {
                 vec![person.mail(Template::Suspended, None, [("reason", reason.clone())])]
             }
+            Self::HeldForFailures { person, .. } => vec![person.mail(Template::SuspendedForFailures, None, [])],
+            Self::PasswordResetSent { person, reset } => {
+                vec![person.mail(Template::PasswordReset, Some(*reset), [])]
+            }
+            Self::PasswordChanged { person, .. } => vec![person.mail(Template::PasswordChanged, None, [])],
             Self::UserReinstated { person, .. } => vec![person.mail(Template::Reinstated, None, [])],
             Self::UserDeleted { person, .. } => vec![person.mail(Template::Deleted, None, [])],
             Self::UserRestored { person, .. } => vec![person.mail(Template::Restored, None, [])],
@@ -106,6 +111,9 @@ impl Event {
             | Self::MessageRetried { .. }
             | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
+            | Self::PasswordChangeDemanded { .. }
+            | Self::SignInsFailed { .. }
+            | Self::PasswordResetAsked { .. }
             | Self::SessionRefreshed { .. }
             | Self::RefreshTokenReplayed { .. }
             | Self::SignedOut { .. }

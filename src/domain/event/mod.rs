@@ -300,6 +300,37 @@ pub enum Event {
         user: UserId,
         session: SessionId,
     },
+    /// The right password, of somebody who has to change it: a token for that and for nothing else was answered.
+    PasswordChangeDemanded {
+        user: UserId,
+    },
+    /// As many failures in a row as the policy suspends for, at an account that this did nothing to: held already,
+    /// deleted, or nobody's.
+    SignInsFailed {
+        user: Option<UserId>,
+        failures: u32,
+    },
+    /// Suspended for failures in a row.
+    HeldForFailures {
+        person: Person,
+        organization: Option<OrganizationId>,
+        failures: u32,
+    },
+    PasswordResetSent {
+        person: Person,
+        reset: CodeId,
+    },
+    /// Somebody asked for a reset of an address that gets none: nobody's, kept out, or just mailed to often.
+    PasswordResetAsked {
+        user: Option<UserId>,
+    },
+    PasswordChanged {
+        person: Person,
+        /// By the link of a mail, and not by the password before.
+        by_reset: bool,
+        /// Holds that this lifted.
+        lifted: Vec<HoldCause>,
+    },
     /// A refresh token was exchanged for the next one.
     SessionRefreshed {
         user: UserId,

@@ -26,7 +26,9 @@ impl Event {
             | Self::UserDeleted { person, .. }
             | Self::UserRestored { person, .. }
             | Self::RegistrationExpired { person }
-            | Self::MembershipExpired { person, .. } => principal(person.id),
+            | Self::MembershipExpired { person, .. }
+            | Self::HeldForFailures { person, .. }
+            | Self::PasswordChanged { person, .. } => principal(person.id),
             Self::UserUpdated { user, .. }
             | Self::UserBlocked { user, .. }
             | Self::UserUnblocked { user, .. }
@@ -77,6 +79,10 @@ impl Event {
             // No process keeps anything of a record that is just put back.
             | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
+            | Self::PasswordChangeDemanded { .. }
+            | Self::SignInsFailed { .. }
+            | Self::PasswordResetSent { .. }
+            | Self::PasswordResetAsked { .. }
             | Self::SessionRefreshed { .. } => vec![],
         }
     }

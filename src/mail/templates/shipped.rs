@@ -1,7 +1,7 @@
 //! The words that a realm starts with. They stay within ASCII, so that a text without a foreign name is sent as it is.
 //!
-//! A mail that a stranger can make the service send to any address (verify, received, taken, expired) shows nothing that the
-//! stranger typed: not the name, not the address.
+//! A mail that a stranger can make the service send to any address (verify, received, taken, reset, expired) shows
+//! nothing that the stranger typed: not the name, not the address.
 
 use crate::domain::message::Template;
 
@@ -89,6 +89,39 @@ your account at {{ realm }} was suspended. You can't sign in until an administra
 Reason: {{ reason }}
 {%- endif %}",
         ),
+        Template::SuspendedForFailures => (
+            "Your account was suspended",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+your account at {{ realm }} was suspended because somebody entered a wrong password too often. You are let in again \
+once you have set a new password, or an administrator has reinstated your account.
+
+To set a new password, ask for a password reset at {{ portal }}
+
+If it was not you who mistyped, somebody may be guessing: choose a password that you use nowhere else.",
+        ),
+        Template::PasswordReset => (
+            "Reset your password",
+            "Hello,
+
+somebody asked to reset the password of the account with this e-mail address at {{ realm }}. If it was you, open this \
+link to set a new one:
+
+{{ link }}
+
+The link works once, within 30 minutes, and no longer once a newer one was asked for.
+
+If it was not you, ignore this mail. Your password stays as it is.",
+        ),
+        Template::PasswordChanged => (
+            "Your password was changed",
+            "Hello{% if name %} {{ name }}{% endif %},
+
+the password of your account at {{ realm }} was changed, and everybody who was signed in with the old one was signed \
+out.
+
+If it was not you, ask for a password reset at {{ portal }} at once, and tell an administrator.",
+        ),
         Template::Reinstated => (
             "Your account was reinstated",
             "Hello{% if name %} {{ name }}{% endif %},
@@ -141,7 +174,12 @@ pub(super) fn variables(template: Template) -> impl Iterator<Item = &'static str
         Template::Rejected => &["name", "email", "organization", "reason"],
         Template::AddressTaken => &["email"],
         Template::Suspended => &["name", "email", "reason"],
-        Template::Reinstated | Template::Deleted | Template::Restored => &["name", "email"],
+        Template::PasswordReset => &["name", "email", "link"],
+        Template::SuspendedForFailures
+        | Template::PasswordChanged
+        | Template::Reinstated
+        | Template::Deleted
+        | Template::Restored => &["name", "email"],
         Template::Expired => &["name", "email", "organization"],
         Template::RoleAssigned | Template::RoleRevoked => &["name", "email", "role", "organization"],
     };

@@ -19,6 +19,7 @@ pub(in crate::store) mod roles;
 pub(in crate::store) mod service_accounts;
 pub(in crate::store) mod sessions;
 pub(in crate::store) mod signing_keys;
+pub(in crate::store) mod throttles;
 pub(in crate::store) mod tombstone_keys;
 pub(in crate::store) mod tombstones;
 pub(in crate::store) mod users;

@@ -108,6 +108,7 @@ impl Rpc<'_> {
 fn write_head(table: &mut String, rpc: &Rpc<'_>) {
     let needs = match &rpc.method.needs {
         Requirement::Public => "public".to_owned(),
+        Requirement::OwnPassword => "own, also while the password must be changed".to_owned(),
         Requirement::Any { permissions, own } => {
             permissions.iter().map(String::as_str).chain(own.then_some("own")).collect::<Vec<_>>().join(" or ")
         }

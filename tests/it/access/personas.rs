@@ -144,6 +144,14 @@ fn bearer(secret: &str) -> String {
     format!("Bearer {secret}")
 }
 
+/// Somebody whose session ends with the call that they make.
+pub(crate) const LEAVER: &str = "leaver";
+
+/// A member with a session to lose.
+pub(crate) async fn leaver(world: &World<'_>) -> Persona {
+    member(world, LEAVER).await
+}
+
 /// A member of the own organization who signs in.
 async fn member(world: &World<'_>, name: &'static str) -> Persona {
     let newcomer = world.newcomer(&world.portal, Some(&world.own)).await;

@@ -75,6 +75,8 @@ pub(super) enum Kind {
     /// A newcomer whose link was mailed.
     Unproven,
     Member,
+    /// A member to whom a link was mailed that sets a new password.
+    Forgetful,
     /// A member with the role [`READER`].
     Holder,
     /// A member with [`READ`] at OWN, granted.
@@ -386,6 +388,10 @@ impl<'a> World<'a> {
             Kind::Unproven => made.extra = self.app.code_for(&made.handle).await,
             Kind::Undelivered => {
                 made.extra = self.app.dead_letter(&portal.name, &made.handle, Some(&made.id)).await;
+            }
+            Kind::Forgetful => {
+                portal.stranger.ask_for_reset(&made.handle).await.unwrap();
+                made.extra = self.app.code_for(&made.handle).await;
             }
             Kind::Suspended => drop(operator.suspend(&made.id, "on leave").await.unwrap()),
             Kind::Grantee => {

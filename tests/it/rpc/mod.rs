@@ -8,6 +8,7 @@ mod join;
 mod member;
 mod notification;
 mod organization;
+mod password;
 mod process;
 mod realm;
 mod registration;

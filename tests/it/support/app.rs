@@ -59,6 +59,11 @@ pub(crate) trait Reachable {
         Caller::over(self.front().channel.clone())
     }
 
+    /// A caller without a credential whose calls come from another address of this machine.
+    fn anonymous_from(&self, source: [u8; 4]) -> Caller {
+        Caller::new(endpoint(self.front().address).local_address(Some(source.into())).connect_lazy())
+    }
+
     /// The platform's first operator.
     fn as_operator(&self) -> Caller {
         self.as_key(self.operator_key())
@@ -78,14 +83,14 @@ pub(crate) trait Reachable {
 /// How a server is reached.
 #[derive(Debug)]
 pub(crate) struct Front {
+    address: SocketAddr,
     channel: Channel,
     operator_key: String,
 }
 
 impl Front {
     pub(super) fn new(address: SocketAddr, operator_key: String) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        Self { channel: endpoint.connect_lazy(), operator_key }
+        Self { address, channel: endpoint(address).connect_lazy(), operator_key }
     }
 }
 
@@ -293,6 +298,10 @@ impl Reachable for Replica {
     fn front(&self) -> &Front {
         &self.front
     }
+}
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::from_shared(format!("http://{address}")).unwrap()
 }
 
 fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str, &str)]) -> Flags {

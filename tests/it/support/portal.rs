@@ -1,6 +1,10 @@
 //! A realm of a test, and the people in it.
 
+use countersign::crypto::random_mark;
+use countersign::domain::account::User;
+use countersign::domain::change::Key;
 use countersign::grpc::pb;
+use countersign::store::Lock;
 
 use super::{At, Caller, Reachable as _, TestApp};
 
@@ -80,6 +84,19 @@ impl Portal {
         self.operator.approvals().approve_registration(request).await.unwrap();
         app.mailed().await;
         self.enter(app, email).await
+    }
+
+    /// Writes into somebody's account behind the service's back, which is told that it did.
+    pub(crate) async fn alter(&self, app: &TestApp, email: &str, change: impl FnOnce(&mut User)) {
+        let inner = &app.inner().app;
+        let realm = inner.store().realm_named(&self.name).await.unwrap().unwrap().id;
+        let tx = inner.store().begin(realm, Lock::Realm).await.unwrap();
+        let mut user = tx.rows().user_by_identity(email).await.unwrap().unwrap();
+        change(&mut user);
+        tx.rows().update_user(&user).await.unwrap();
+        let stale = vec![Key::Principal(user.id.into())];
+        let committed = tx.commit(stale, random_mark(), app.clock().now()).await.unwrap();
+        inner.snapshots().committed(&committed).await;
     }
 
     /// A person who may, signing in.

@@ -150,6 +150,32 @@ impl Caller {
         Ok(self.sessions().revoke_all_sessions(request).await?.into_inner().ended_count)
     }
 
+    /// Answers what the person is told.
+    pub(crate) async fn ask_for_reset(&self, email: &str) -> Result<String, Status> {
+        let request = pb::RequestPasswordResetRequest { email: email.to_owned() };
+        Ok(self.sessions().request_password_reset(request).await?.into_inner().message)
+    }
+
+    /// Answers what still keeps the person out.
+    pub(crate) async fn reset(&self, code: &str, new: &str) -> Result<Vec<ErrorReason>, Status> {
+        let request = pb::ResetPasswordRequest { code: code.to_owned(), new_password: new.to_owned() };
+        let answer = self.sessions().reset_password(request).await?.into_inner();
+        Ok(answer.gates.iter().map(pb::Gate::reason).collect())
+    }
+
+    /// Answers the access token of the session that goes on.
+    pub(crate) async fn change_password(&self, current: &str, new: &str) -> Result<String, Status> {
+        let (current_password, new_password) = (current.to_owned(), new.to_owned());
+        let request = pb::ChangePasswordRequest { current_password, new_password };
+        Ok(self.sessions().change_password(request).await?.into_inner().access_token)
+    }
+
+    /// As [`Caller::sign_in`], with another password.
+    pub(crate) async fn sign_in_with(&self, email: &str, password: &str) -> Result<String, Status> {
+        let request = pb::SignInRequest { email: email.to_owned(), password: password.to_owned() };
+        Ok(self.sessions().sign_in(request).await?.into_inner().access_token)
+    }
+
     pub(crate) async fn approve(&self, user: &str) -> Result<pb::User, Status> {
         let request = pb::ApproveRegistrationRequest { user: user.to_owned(), ..Default::default() };
         let answer = self.approvals().approve_registration(request).await?.into_inner();

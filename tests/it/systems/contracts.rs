@@ -201,6 +201,50 @@ both_backends!(set_active_then_moved_to_another_group_works_at_once, async |app:
     assert_eq!(app.mailed().await, told.map(|subject| format!("{}: {subject}", cole.email)));
 });
 
+both_backends!(five_wrong_passwords_suspend_and_the_mailbox_opens_again, async |app: &TestApp| {
+    let contracts = Contracts::open(app, "polaris").await;
+    let cole = contracts.colleague(app, "cole@contractor.example").await;
+    let Contracts { portal, service, ada } = &contracts;
+    portal.decide(Policy { failed_sign_ins: 5, ..Default::default() }, &["failed_sign_ins"]).await;
+    let suspended = format!("{}: Your account was suspended", cole.email);
+    let mistype = async || {
+        for _ in 0..5 {
+            let refused = portal.stranger.sign_in_with(&cole.email, "not the password of cole").await;
+            assert_eq!(refusal(refused), (Code::Unauthenticated, ErrorReason::SignInFailed));
+        }
+        assert_eq!(app.mailed().await, [suspended.as_str()]);
+        assert_eq!(ada.caller.user(&cole.id).await.unwrap().status(), pb::UserStatus::Suspended);
+        let verdict = service.check(ask(&cole.id, "task_orders.view")).await.unwrap();
+        assert_eq!(verdict, denied(ErrorReason::Suspended));
+    };
+    mistype().await;
+    let ended = (Code::Unauthenticated, ErrorReason::CredentialInvalid);
+    assert_eq!(refusal(cole.caller.user("").await), ended, "every session ends");
+    ada.caller.reinstate(&cole.email).await.unwrap();
+    assert_eq!(app.mailed().await, [format!("{}: Your account was reinstated", cole.email)]);
+    portal.enter(app, &cole.email).await;
+
+    mistype().await;
+    portal.stranger.ask_for_reset(&cole.email).await.unwrap();
+    let code = app.code_for(&cole.email).await;
+    assert_eq!(portal.stranger.reset(&code, "seven crooked lanterns hum").await.unwrap(), []);
+    portal.stranger.sign_in_with(&cole.email, "seven crooked lanterns hum").await.unwrap();
+    assert_eq!(service.check(ask(&cole.id, "task_orders.view")).await.unwrap(), ALLOWED);
+    let told = ["Reset your password", "Your password was changed"];
+    assert_eq!(app.mailed().await, told.map(|subject| format!("{}: {subject}", cole.email)));
+
+    // What an administrator suspended, neither lifts.
+    portal.stranger.ask_for_reset(&cole.email).await.unwrap();
+    let code = app.code_for(&cole.email).await;
+    ada.caller.suspend(&cole.email, "on leave").await.unwrap();
+    let invalid = (Code::FailedPrecondition, ErrorReason::CodeInvalid);
+    assert_eq!(refusal(portal.stranger.reset(&code, "a quiet harbour of tin").await), invalid);
+    let before = app.mails_to(&cole.email).await.len();
+    portal.stranger.ask_for_reset(&cole.email).await.unwrap();
+    assert_eq!(app.mails_to(&cole.email).await.len(), before, "no link goes out");
+    assert_eq!(ada.caller.user(&cole.id).await.unwrap().status(), pb::UserStatus::Suspended);
+});
+
 both_backends!(a_restricted_role_is_the_contract_services_to_give, async |app: &TestApp| {
     let contracts = Contracts::open(app, "polaris").await;
     let cole = contracts.colleague(app, "cole@contractor.example").await;

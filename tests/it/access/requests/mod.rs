@@ -19,7 +19,7 @@ mod user;
 use countersign::grpc::access::Method;
 use prost_reflect::prost::Message;
 
-use super::personas::Persona;
+use super::personas::{LEAVER, Persona};
 use super::world::{ELSEWHERE, Kind, READ, READER, SCHEME, SHIP, Subject, Target, World};
 use crate::support::PASSWORD;
 

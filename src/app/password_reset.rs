@@ -1,0 +1,145 @@
+//! Setting a new password by proving the mailbox: asking for the link, and using its code.
+//!
+//! Whether an address is somebody's, and whether a link went out, the caller does not learn. Completing a reset opens
+//! nothing but what it proves: the address, and that who failed to sign in was not the owner of the mailbox.
+
+use super::admission::{FailingGate, gates};
+use super::error::Result;
+use super::facts::Facts as _;
+use super::throttle::Place;
+use super::user::person;
+use super::verification::{Held, invalid};
+use super::write::{Change, Done};
+use super::{App, Ctx};
+use crate::crypto::Secret;
+use crate::crypto::code::{PresentedCode, Purpose};
+use crate::domain::account::{Gate, HoldCause, User, VerifiedHow};
+use crate::domain::email::Email;
+use crate::domain::event::Event;
+use crate::domain::ids::CodeId;
+use crate::domain::password::{RESET_TTL, RESETS_MAX, RESETS_WITHIN};
+use crate::store::CodeRow;
+
+/// A code from a mail, and the password from now on.
+#[derive(Clone, Debug)]
+pub struct ResetPassword {
+    pub code: Secret<String>,
+    pub new: Secret<String>,
+}
+
+impl App {
+    /// Sends a link that sets a new password, if the address is somebody's who may complete it; of any other, nothing can
+    /// be seen from outside.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    pub async fn request_password_reset(&self, ctx: &Ctx, email: &Email) -> Result<()> {
+        self.limits.admit_reset(ctx, email.identity())?;
+        let asked = self.append(ctx, async |change: &mut Change<'_>| {
+            let user = change.rows().user_by_identity(email.identity()).await?;
+            match user {
+                Some(user) if change.may_be_mailed_a_reset(&user).await? => {
+                    let reset = change.new_reset(&user).await?;
+                    change.record(Event::PasswordResetSent { person: person(&user), reset });
+                }
+                user => change.record(Event::PasswordResetAsked { user: user.map(|user| user.id) }),
+            }
+            Ok(())
+        });
+        asked.await.map(drop)
+    }
+
+    /// Sets a new password by the code from the mail, and answers what still keeps the person out.
+    ///
+    /// A right code is never throttled: that is how the owner of a mailbox gets in whatever strangers do. A wrong one
+    /// counts as a failure to sign in.
+    ///
+    /// # Errors
+    /// INVALID_FIELDS; CODE_INVALID, whatever is wrong with the code or keeps the account; RATE_LIMITED, OVERLOADED.
+    pub async fn reset_password(&self, ctx: &Ctx, cmd: &ResetPassword) -> Result<Done<Vec<FailingGate>>> {
+        self.limits.admit_source(ctx)?;
+        let held = match PresentedCode::parse(cmd.code.expose()) {
+            Some(presented) => self.held_code(ctx, &presented, Purpose::ResetPassword).await?,
+            None => Held::Nothing,
+        };
+        let (code, account) = match held {
+            Held::Proven(proven) => *proven,
+            Held::Guessed(code) => {
+                self.password_not_of(ctx, vec![], &cmd.new).await?;
+                let attempt = self.attempt(ctx, &code.address, Place::Source).await?;
+                self.failed_attempt(ctx, &attempt, Some(code.user)).await?;
+                return Err(invalid());
+            }
+            Held::Nothing => {
+                self.password_not_of(ctx, vec![], &cmd.new).await?;
+                return Err(invalid());
+            }
+        };
+        let new = self.password_for(ctx, &account.user, &cmd.new).await?;
+        let new = self.hasher.hash(new).await?.expose();
+        self.write(ctx, async |change: &mut Change<'_>| {
+            let user = change.spend_reset(&code).await?;
+            change.reset_password(user, &new).await
+        })
+        .await
+    }
+}
+
+impl Change<'_> {
+    /// Makes the code whose link sets a new password. Older ones are void from now on.
+    pub(super) async fn new_reset(&self, user: &User) -> Result<CodeId> {
+        let code = CodeRow {
+            id: CodeId(self.app.clock.new_id()),
+            user: user.id,
+            purpose: Purpose::ResetPassword.text().to_owned(),
+            address: user.identity.clone(),
+            created_at: self.ctx.now,
+            expires_at: self.ctx.now.after(RESET_TTL),
+            spent_at: None,
+        };
+        self.rows().insert_code(&code).await?;
+        Ok(code.id)
+    }
+
+    /// Whether a reset could be completed, and was not mailed often just now, once nobody else can change that.
+    async fn may_be_mailed_a_reset(&self, user: &User) -> Result<bool> {
+        self.rows().lock_user(user.id).await?;
+        if !self.may_complete(user).await? {
+            return Ok(false);
+        }
+        let since = self.ctx.now.before(RESETS_WITHIN);
+        let mailed = self.rows().codes_made(user.id, Purpose::ResetPassword.text(), since).await?;
+        Ok(mailed < RESETS_MAX)
+    }
+
+    /// Whether nothing keeps the account from what the mailbox proves.
+    async fn may_complete(&self, user: &User) -> Result<bool> {
+        let Some(subject) = self.principal(user.id.into()).await? else { return Ok(false) };
+        let failing = gates(self, &subject, self.ctx.now).await?;
+        Ok(!failing.into_iter().any(Gate::closes_completion))
+    }
+
+    /// Uses the code up, if the account still has its address and nothing keeps it.
+    async fn spend_reset(&self, code: &CodeRow) -> Result<User> {
+        self.rows().lock_user(code.user).await?;
+        let user = self.rows().user_by_identity(&code.address).await?;
+        let user = user.filter(|user| user.id == code.user).ok_or_else(invalid)?;
+        let good = self.may_complete(&user).await? && self.rows().spend_code(code.id, self.ctx.now).await?;
+        if good { Ok(user) } else { Err(invalid()) }
+    }
+
+    async fn reset_password(&mut self, mut user: User, new: &str) -> Result<Vec<FailingGate>> {
+        let lifts = |cause: HoldCause| cause == HoldCause::FailedSignIns;
+        let lifted: Vec<_> = user.holds.iter().map(|hold| hold.cause).filter(|cause| lifts(*cause)).collect();
+        user.holds.retain(|hold| !lifts(hold.cause));
+        self.set_password(&mut user, new).await?;
+        self.rows().void_codes(user.id, Purpose::VerifyEmail.text(), self.ctx.now).await?;
+        self.begin_throttle_anew(&user).await?;
+        self.record(Event::PasswordChanged { person: person(&user), by_reset: true, lifted });
+        if user.verified.is_none() {
+            return self.verify(user, VerifiedHow::Reset).await;
+        }
+        self.save_user(&mut user).await?;
+        self.failing_gates(&user).await
+    }
+}
