@@ -29,7 +29,6 @@ pub(crate) mod permissions {
     pub(crate) const SUSPEND: &str = "countersign.users.suspend";
     pub(crate) const END_SESSIONS: &str = "countersign.users.end_sessions";
     pub(crate) const BLOCK: &str = "countersign.users.block";
-    pub(crate) const UPDATE_USERS: &str = "countersign.users.update";
     pub(crate) const VERIFY_EMAIL: &str = "countersign.users.verify_email";
     pub(crate) const RESET_PASSWORD: &str = "countersign.users.reset_password";
     pub(crate) const DELETE: &str = "countersign.users.delete";

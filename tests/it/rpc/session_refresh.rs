@@ -106,12 +106,12 @@ async fn a_restart_changes_nothing(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_changes_nothing_on_sqlite() {
-    a_restart_changes_nothing(Backend::Sqlite).await;
+    Box::pin(a_restart_changes_nothing(Backend::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_changes_nothing_on_postgres() {
-    a_restart_changes_nothing(Backend::Postgres).await;
+    Box::pin(a_restart_changes_nothing(Backend::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

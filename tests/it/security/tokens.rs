@@ -49,7 +49,7 @@ impl Field {
             (_, "access_token") => &[Kind::AccessToken],
             (_, "refresh_token") => &[Kind::RefreshToken],
             (_, "page_token") => &[Kind::PageToken],
-            (_, "at_least_as_fresh") => &[Kind::ConsistencyToken],
+            (_, "at_least_as_fresh") | ("WatchChanges", "consistency_token") => &[Kind::ConsistencyToken],
             (_, "code") => &[Kind::Code],
             _ => panic!("{rpc} has a field {self}: say which kind of token it takes"),
         }
@@ -126,6 +126,12 @@ fn counted(rpc: &str, field: &Field, answer: Result<Vec<u8>, Status>) -> bool {
         }
         ("ExplainDecision", "access_token") => {
             pb::ExplainDecisionResponse::decode(&*answer).unwrap().reason() != TokenInvalid
+        }
+        ("ListEffectivePermissions", "access_token") => {
+            pb::ListEffectivePermissionsResponse::decode(&*answer).unwrap().reason() != TokenInvalid
+        }
+        ("ListAllowedOrganizations", "access_token") => {
+            pb::ListAllowedOrganizationsResponse::decode(&*answer).unwrap().reason() != TokenInvalid
         }
         ("BatchCheckPermissions", "access_token") => {
             pb::BatchCheckPermissionsResponse::decode(&*answer).unwrap().results[0].reason() != TokenInvalid

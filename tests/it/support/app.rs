@@ -61,7 +61,7 @@ pub(crate) trait Reachable {
 
     /// A caller without a credential whose calls come from another address of this machine.
     fn anonymous_from(&self, source: [u8; 4]) -> Caller {
-        Caller::new(endpoint(self.front().address).local_address(Some(source.into())).connect_lazy())
+        Caller::over(endpoint(self.front().address).local_address(Some(source.into())).connect_lazy())
     }
 
     /// The platform's first operator.

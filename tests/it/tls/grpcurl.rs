@@ -8,7 +8,8 @@ use super::{Backend, World, shown};
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their tools are")]
 fn grpcurl() -> String {
-    std::env::var("COUNTERSIGN_TEST_GRPCURL").expect("grpcurl is missing: run ./tests/run, which installs it")
+    std::env::var("COUNTERSIGN_TEST_GRPCURL")
+        .unwrap_or_else(|_| panic!("grpcurl is missing: run ./tests/run, which installs it"))
 }
 
 async fn call(world: &World, arguments: &[&str]) -> Output {
