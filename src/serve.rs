@@ -36,6 +36,8 @@ use crate::tasks::{self, Tasks};
 const PRINCIPALS_KEPT: usize = 100_000;
 /// How often it is looked whether the record can be asked.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
+/// A record that takes longer to answer can't be asked: connections that hang say nothing by themselves.
+const PING_DEADLINE: Duration = Duration::from_secs(1);
 /// What a mode lets those do who are neither the owner nor of the group.
 const OTHERS: u32 = 0o007;
 /// The bit of a folder that is for many, `/tmp` say.
@@ -300,7 +302,7 @@ async fn watch(app: Arc<App>, health: HealthReporter, stop: CancellationToken) {
 
 /// `ready` follows the record; `checks` goes on for as long as this process may answer from what it keeps.
 async fn look(app: &App, health: &HealthReporter) {
-    let reachable = app.store().ping().await.is_ok();
+    let reachable = tokio::time::timeout(PING_DEADLINE, app.store().ping()).await.is_ok_and(|answer| answer.is_ok());
     let answering = reachable || app.snapshots().may_serve();
     let status = |is| if is { ServingStatus::Serving } else { ServingStatus::NotServing };
     health.set_service_status("ready", status(reachable)).await;
