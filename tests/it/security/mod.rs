@@ -1,5 +1,7 @@
 //! Mistakes that other identity services shipped, and the tests that keep them out of this one.
 
+mod bad_input;
+mod fuzz;
 mod refresh;
 mod tokens;
 mod widening;
