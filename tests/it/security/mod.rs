@@ -2,6 +2,10 @@
 
 mod bad_input;
 mod fuzz;
+mod lists;
+mod metadata;
+mod names;
 mod refresh;
+mod secrets;
 mod tokens;
 mod widening;

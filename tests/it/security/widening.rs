@@ -8,6 +8,7 @@ pub(super) mod dice;
 mod moves;
 mod random;
 mod roles;
+mod upward;
 mod world;
 
 use countersign::grpc::pb::{self, ErrorReason, Reach};
