@@ -3,10 +3,10 @@
 //! [`start`] brings a server up and hands back how to reach and to stop it; `main` waits for a signal in between. Tests
 //! start the same way.
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,12 @@ use crate::tasks::{self, Tasks};
 const PRINCIPALS_KEPT: usize = 100_000;
 /// How often it is looked whether the record can be asked.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
+/// A record that takes longer to answer can't be asked: connections that hang say nothing by themselves.
+const PING_DEADLINE: Duration = Duration::from_secs(1);
+/// What a mode lets those do who are neither the owner nor of the group.
+const OTHERS: u32 = 0o007;
+/// The bit of a folder that is for many, `/tmp` say.
+const STICKY: u32 = 0o1000;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +176,13 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 /// [`StartError::Locked`] if another process has it.
 pub async fn open(config: &Config) -> Result<(Store, Option<File>), StartError> {
     let (location, lock) = match &config.database_url {
-        DatabaseUrl::Sqlite(file) => (Location::Sqlite(file), Some(lock_beside(file)?)),
+        DatabaseUrl::Sqlite(file) => {
+            let lock = lock_beside(file)?;
+            if let Some(folder) = file.parent().filter(|folder| *folder == config.data_dir) {
+                close_to_others(folder)?;
+            }
+            (Location::Sqlite(file), Some(lock))
+        }
         DatabaseUrl::Postgres(url) => (Location::Postgres(url.expose()), None),
     };
     let store = Store::open(location, config.database_pool.get()).await.map_err(StartError::Database)?;
@@ -198,6 +210,20 @@ fn lock(path: &Path) -> Result<File, StartError> {
         Err(TryLockError::WouldBlock) => Err(StartError::Locked(shown)),
         Err(TryLockError::Error(error)) => Err(used(error)),
     }
+}
+
+/// Takes from everybody else what an earlier version left open: the folder that is this service's, if it is this user's.
+/// One that an operator gave to a group stays so; one with the sticky bit is for many by intent.
+fn close_to_others(folder: &Path) -> Result<(), StartError> {
+    let shown = folder.display().to_string();
+    let used = |error| StartError::File(shown.clone(), error);
+    let found = std::fs::symlink_metadata(folder).map_err(used)?;
+    let open = found.is_dir() && found.mode() & OTHERS != 0 && found.mode() & STICKY == 0;
+    if open && found.uid() == rustix::process::geteuid().as_raw() {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(used)?;
+        tracing::warn!(folder = shown, "others could look into the data folder; now it is this user's alone");
+    }
+    Ok(())
 }
 
 async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError> {
@@ -324,10 +350,32 @@ async fn watch(app: Arc<App>, health: HealthReporter, stop: CancellationToken) {
 
 /// `ready` follows the record; `checks` goes on for as long as this process may answer from what it keeps.
 async fn look(app: &App, health: &HealthReporter) {
-    let reachable = app.store().ping().await.is_ok();
+    let reachable = tokio::time::timeout(PING_DEADLINE, app.store().ping()).await.is_ok_and(|answer| answer.is_ok());
     let answering = reachable || app.snapshots().may_serve();
     let status = |is| if is { ServingStatus::Serving } else { ServingStatus::NotServing };
     health.set_service_status("ready", status(reachable)).await;
     health.set_service_status("checks", status(answering)).await;
     health.set_service_status("", status(answering)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_everybody_could_read_is_closed_and_no_other_is_touched() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        for (before, after) in [(0o755, 0o700), (0o777, 0o700), (0o750, 0o750), (0o700, 0o700), (0o1777, 0o1777)] {
+            std::fs::set_permissions(&folder, Permissions::from_mode(before)).unwrap();
+            close_to_others(&folder).unwrap();
+            assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o7777, after, "{before:o}");
+        }
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        close_to_others(&link).unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o7777, 0o755, "somebody else's way to it");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -21,6 +21,8 @@ pub(super) struct Tail {
     doubts: AtomicU64,
     /// How many of these doubts came before the last successful reading began.
     settled: AtomicU64,
+    /// Whether the last reading failed.
+    failing: AtomicBool,
     /// When the last reading began, successful or not, and whether it was. Held while the log is read.
     running: Mutex<Option<(Duration, Answer<()>)>>,
 }
@@ -65,6 +67,10 @@ impl<S: Source> Snapshots<S> {
             if age.is_some_and(|age| age <= TAIL_FRESH) {
                 return Ok(());
             }
+            // Who is lost for a while is asked in the background; a check need not wait for each answer that is none.
+            if self.tail.failing.load(Ordering::Acquire) && self.within_grace() {
+                return Ok(());
+            }
         }
         let read = self.tail_after(self.source.elapsed()).await;
         if read.is_err() && self.within_grace() { Ok(()) } else { read }
@@ -99,7 +105,11 @@ impl<S: Source> Snapshots<S> {
             *running = Some((began, outcome));
             outcome
         };
-        let bounded = async { tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable)) };
+        let bounded = async {
+            let outcome = tokio::time::timeout(TAIL_DEADLINE, reading).await.unwrap_or(Err(Unavailable));
+            self.tail.failing.store(outcome.is_err(), Ordering::Release);
+            outcome
+        };
         Box::pin(bounded)
     }
 

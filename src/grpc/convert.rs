@@ -83,18 +83,20 @@ impl Fields {
         read.map_err(|error| self.wrong(field, error.to_string())).ok()
     }
 
-    /// A text of so many characters, without control characters, spaces around it dropped. No more of it is answered.
+    /// A text of so many characters, without control characters, spaces around it dropped. No more than that is answered:
+    /// a draft is looked up all the same, and PostgreSQL takes no NUL.
     pub(super) fn text(&mut self, field: &str, text: &str, chars: RangeInclusive<usize>) -> String {
         let text = text.trim();
         let count = text.chars().count();
-        if !chars.contains(&count) {
-            let (least, most) = chars.into_inner();
+        let (least, most) = chars.into_inner();
+        if !(least..=most).contains(&count) {
             self.wrong(field, format!("has {count} characters, {least} to {most} are allowed"));
-            return text.chars().take(most).collect();
         } else if text.chars().any(is_unprintable) {
             self.wrong(field, "has a control character");
+        } else {
+            return text.to_owned();
         }
-        text.to_owned()
+        text.chars().filter(|c| !is_unprintable(*c)).take(most).collect()
     }
 
     /// A name that is also a handle: of a realm, an organization, a service account.

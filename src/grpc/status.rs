@@ -14,6 +14,17 @@ use crate::app::{CallId, Error, Kind, Reason};
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "countersign";
 
+// Clients of gRPC take 8 KiB of headers by default and hang up on more. An error is sent in them: its message with up to
+// three bytes for each of its own, and its details, in which the message stands again, in base64.
+/// The longest message, in bytes.
+const MESSAGE_BYTES_MAX: usize = 400;
+/// The longest text about one field, fact or rule, in bytes.
+const TEXT_BYTES_MAX: usize = 300;
+/// As much is said of all fields or rules together, in bytes.
+const LIST_BYTES_MAX: usize = 2800;
+/// What each field or rule takes beside its texts, in bytes.
+const ITEM_BYTES: usize = 24;
+
 /// Why a call was refused, as its answer says; `None` for one that was answered, or that was wrong in itself.
 pub(super) fn refusal(headers: &HeaderMap) -> Option<Reason> {
     let status = Status::from_header_map(headers)?;
@@ -43,23 +54,22 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
     let mut message = error.to_string();
     match error {
         Error::Invalid(violations) => {
-            let named = |violation: &crate::app::Violation| {
-                FieldViolation::new(violation.field.clone(), violation.description.clone())
-            };
-            details.set_bad_request(violations.iter().map(named).collect::<Vec<_>>());
+            let all = violations.iter().map(|violation| (&*violation.field, &*violation.description));
+            let told = told(all).into_iter().map(|(field, description)| FieldViolation::new(field, description));
+            details.set_bad_request(told.collect::<Vec<_>>());
             if let [only] = violations.as_slice() {
                 message = format!("{} {}", only.field, only.description);
             }
         }
         Error::Refused(refusal) => {
-            facts.extend(refusal.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            facts.extend(refusal.facts.iter().map(|(name, value)| ((*name).to_owned(), brief(value, TEXT_BYTES_MAX))));
         }
         Error::Gated { gate, words } => {
             if let crate::domain::account::Gate::Suspended(cause) = gate {
                 facts.insert("cause".to_owned(), super::convert::cause_name(*cause).to_owned());
             }
             if let Some(words) = words {
-                details.set_localized_message("en", words.clone());
+                details.set_localized_message("en", brief(words, LIST_BYTES_MAX));
             }
         }
         Error::Later { retry_after, .. } => {
@@ -74,16 +84,47 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
             message = format!("internal error; the call's id is {call}");
         }
     }
+    let message = brief(&message, MESSAGE_BYTES_MAX);
     if reason.kind() == Kind::FailedPrecondition {
-        let named = |(name, sentence): &(String, String)| PreconditionViolation::new(reason.name(), name, sentence);
         let violations = match error {
-            Error::Refused(refusal) if !refusal.each.is_empty() => refusal.each.iter().map(named).collect(),
-            _ => vec![PreconditionViolation::new(reason.name(), "", message.clone())],
+            Error::Refused(refusal) if !refusal.each.is_empty() => {
+                told(refusal.each.iter().map(|(name, sentence)| (&**name, &**sentence)))
+            }
+            _ => vec![(String::new(), message.clone())],
         };
-        details.set_precondition_failure(violations);
+        let violations =
+            violations.into_iter().map(|(name, told)| PreconditionViolation::new(reason.name(), name, told));
+        details.set_precondition_failure(violations.collect::<Vec<_>>());
     }
     details.set_error_info(reason.name(), DOMAIN, facts);
     Status::with_error_details(code(reason.kind()), message, details)
+}
+
+/// What is said of fields or rules: as many as there is room for, then how many more there are.
+fn told<'a>(all: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let (count, mut bytes) = (all.len(), 0);
+    let mut told = vec![];
+    for (name, sentence) in all {
+        let (name, sentence) = (brief(name, TEXT_BYTES_MAX), brief(sentence, TEXT_BYTES_MAX));
+        bytes += name.len() + sentence.len() + ITEM_BYTES;
+        if bytes > LIST_BYTES_MAX {
+            told.push((String::new(), format!("{} more are wrong", count - told.len())));
+            break;
+        }
+        told.push((name, sentence));
+    }
+    told
+}
+
+/// A text, or the beginning and the end of one that is too long: what was given may be of any length, and what is said of
+/// it stands before or after it.
+fn brief(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let half = bytes_max / 2;
+    let (start, end) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+    format!("{}\u{2026}{}", &text[..start], &text[end..])
 }
 
 /// The status of a reason that needs no more words than these.
@@ -91,7 +132,7 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
 pub(super) fn plain(reason: Reason, message: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason.name(), DOMAIN, HashMap::new());
-    Status::with_error_details(code(reason.kind()), message, details)
+    Status::with_error_details(code(reason.kind()), brief(message, MESSAGE_BYTES_MAX), details)
 }
 
 /// What the transport answered by itself, as this service would have: the right code, and a reason.
@@ -152,5 +193,27 @@ mod tests {
         }
         let in_contract = (1..200).filter(|number| ErrorReason::try_from(*number).is_ok()).count();
         assert_eq!(in_contract, Reason::ALL.len());
+    }
+
+    #[test]
+    fn whatever_was_given_an_error_fits_into_the_headers_that_clients_take() {
+        let long = "\u{202e}".repeat(1 << 16);
+        let one = |field: &str| crate::app::Violation::new(field, format!("is {long:?}, 1 to 9 are allowed"));
+        let many: Vec<_> = (0..500).map(|at| one(&format!("contacts[{at}].{long}"))).collect();
+        let each = || (0..500).map(|at| (format!("{at} {long}"), long.clone())).collect();
+        let facts = vec![("pattern", long.clone()), ("request_id", long.clone())];
+        for error in [
+            Error::Invalid(many),
+            Error::Invalid(vec![one("title")]),
+            Error::refused_with(Reason::AlreadyExists, long.clone(), facts),
+            Error::refused_for_each(Reason::WouldOrphan, each()),
+        ] {
+            let headers = status(&error, CallId { process: 1, number: 1 }).into_http::<()>();
+            let bytes: usize =
+                headers.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 8192, "{bytes} bytes");
+        }
+        let told = status(&Error::Invalid(vec![one("title")]), CallId { process: 1, number: 1 });
+        assert!(told.message().ends_with("1 to 9 are allowed"), "{}", told.message());
     }
 }

@@ -35,7 +35,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use migrations::{Migrator, MigratorTrait};
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::Connection as _;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
 
 pub use access::EntryFilter;
@@ -202,7 +203,18 @@ fn sqlite(file: &Path, connections: u32, read_only: bool) -> ConnectOptions {
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
     });
     common(&mut options, connections);
+    if !read_only {
+        // A commit that failed, on a full disk say, may leave its transaction open, or counted as open. The next one on that
+        // connection would be a part of it, and whatever it acknowledged would never be written.
+        options.map_sqlx_sqlite_before_acquire(|connection, _| Box::pin(has_nothing_open(connection)));
+    }
     options
+}
+
+/// Whether no transaction is open, once what is queued was rolled back. A connection with one is closed, not handed out.
+async fn has_nothing_open(connection: &mut SqliteConnection) -> std::result::Result<bool, sea_orm::sqlx::Error> {
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 fn postgres(url: &str, connections: u32) -> ConnectOptions {

@@ -106,6 +106,21 @@ impl Store {
         Ok(claimed)
     }
 
+    /// Makes due what a process claimed that is gone. For whoever knows that there is no other process: a claim is told
+    /// from the pause before another attempt by nothing, so that whatever is due within a `lease` is due now.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn free_mails(&self, now: Timestamp, lease: Duration) -> Result<u64> {
+        let freed = outbox::Entity::update_many()
+            .col_expr(outbox::Column::NextAttemptAt, Some(now.0).into())
+            .filter(outbox::Column::NextAttemptAt.gt(now.0))
+            .filter(outbox::Column::NextAttemptAt.lte(now.after(lease).0))
+            .exec(&self.write)
+            .await?;
+        Ok(freed.rows_affected)
+    }
+
     /// Writes down what became of an attempt.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! The mail relay: delivers at least once what changes put into the outbox.
 //!
 //! A mail is claimed for a while before it is tried, and settled after: whoever dies in between leaves it to the next
-//! process, and the mail may arrive twice, under one Message-ID. Codes are derived here, for the one delivery.
+//! process, and the mail may arrive twice, under one Message-ID. A process that has the record to itself does not wait
+//! for the claims of the one before it to end. Codes are derived here, for the one delivery.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::runner::{Fault, Next, Round};
@@ -33,11 +35,14 @@ pub(super) struct Outbox {
     app: Arc<App>,
     mailer: Mailer,
     metrics: Mail,
+    /// Whether mails may still be claimed by a process that is gone.
+    inherits: AtomicBool,
 }
 
 impl Outbox {
     pub(super) fn new(app: Arc<App>, mailer: Mailer) -> Self {
-        Self { app, mailer, metrics: Mail::register() }
+        let inherits = AtomicBool::new(!app.store().is_shared());
+        Self { app, mailer, metrics: Mail::register(), inherits }
     }
 
     /// Tries one mail. What became of it is an answer; an error is the record's.
@@ -81,6 +86,10 @@ impl Outbox {
 impl Round for Outbox {
     async fn round(&self) -> std::result::Result<Next, Fault> {
         let claimed_at = self.app.clock().now();
+        if self.inherits.load(Ordering::Relaxed) {
+            self.app.store().free_mails(claimed_at, LEASE).await?;
+            self.inherits.store(false, Ordering::Relaxed);
+        }
         let batch = self.app.store().claim_mails(claimed_at, LEASE, BATCH as u64).await?;
         let next = self.deliver(&batch, claimed_at).await;
         self.mailer.rest().await;

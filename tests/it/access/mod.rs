@@ -16,6 +16,6 @@ mod requests;
 mod wire;
 mod world;
 
-pub(crate) use personas::{Persona, cast, leaver};
-pub(crate) use requests::{Aim, request};
+pub(crate) use personas::{Cast, Persona, cast, leaver, signed_in_again};
+pub(crate) use requests::{Aim, forms, request};
 pub(crate) use world::{Target, World};

@@ -165,6 +165,12 @@ async fn person(world: &World<'_>, name: &'static str, email: &str) -> Persona {
     Persona { name, id, carried: carried(&[&bearer(&token)], REALM) }
 }
 
+/// The same person with a new session.
+pub(crate) async fn signed_in_again(world: &World<'_>, who: &Persona) -> Persona {
+    let email = world.portal.operator.user(&who.id).await.unwrap().email;
+    person(world, who.name, &email).await
+}
+
 async fn keyed(world: &World<'_>, maker: &Caller, persona: &'static str, account: &str, realm: &str) -> Persona {
     let key = maker.service(account).await.unwrap();
     let me = world.app.as_key(&key).in_realm(realm);

@@ -288,8 +288,16 @@ impl<'a> World<'a> {
         &self.residents[&(target, Kind::Member)]
     }
 
+    /// What there is to be named: ids, addresses, codes, and the names of roles and permissions.
+    pub(crate) fn known(&self) -> Vec<String> {
+        let places = [&self.own, &self.other, &self.foreign].map(|place| place.id.clone());
+        let people = self.residents.values().flat_map(|resident| [resident.id.clone(), resident.handle.clone()]);
+        let names = ["own", "other", "code-of-own", READER, SHIPPER, READ, SHIP, SCHEME, REALM, ELSEWHERE];
+        places.into_iter().chain(people).chain(names.map(str::to_owned)).collect()
+    }
+
     /// Which residents, and which organization besides the own one, an answer names.
-    pub(super) fn named_in(&self, answer: &[u8]) -> Vec<String> {
+    pub(crate) fn named_in(&self, answer: &[u8]) -> Vec<String> {
         let names = |id: &str| answer.windows(id.len()).any(|part| part == id.as_bytes());
         let kinds =
             [(Kind::Member, ""), (Kind::Newcomer, "newcomer of "), (Kind::ServiceAccount, "service account of ")];
@@ -314,7 +322,7 @@ impl<'a> World<'a> {
     }
 
     /// A mark that moves with each event of either realm that tells of something done.
-    pub(super) async fn last_done(&self) -> Vec<Option<i64>> {
+    pub(crate) async fn last_done(&self) -> Vec<Option<i64>> {
         let store = self.app.inner().app.store();
         let done = countersign::domain::audit::Outcome::Done;
         let filter = countersign::store::AuditFilter { outcome: Some(done), ..Default::default() };

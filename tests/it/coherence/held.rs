@@ -1,4 +1,5 @@
-//! Races by construction: calls are held where it hurts, and what passes them is acknowledged.
+//! Races by construction: calls are held where it hurts, and what passes them is acknowledged. Security class 27: a
+//! partial, cancelled or stale result is kept (CVE-2026-33729, CVE-2025-46331).
 
 use std::time::Duration;
 

@@ -7,7 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use countersign::app::clock::Clock;
+use countersign::crypto::random_mark;
+use countersign::domain::ids::MessageId;
+use countersign::domain::message::{Mail, Template};
 use countersign::grpc::pb;
+use countersign::store::{Location, Lock, Store};
 use parking_lot::Mutex;
 
 use crate::support::{ALLOWED, At, Binary, Caller, Reachable as _, Throwaway, ask, grants, identifiers, role, within};
@@ -129,14 +134,26 @@ async fn killed(rounds: u64, database: Option<&Throwaway>) {
         if round == 0 {
             prepare(&binary.as_operator()).await;
         }
+        let acknowledged = || match round % 2 {
+            0 => told.lock().registered.len(),
+            _ => told.lock().assigned.len(),
+        };
+        let before = acknowledged();
         let clients: Vec<_> = (0..4)
             .map(|_| {
                 let (operator, stranger) = (binary.as_operator(), binary.anonymous());
                 tokio::spawn(load(operator, stranger, Arc::clone(&number), Arc::clone(&told)))
             })
             .collect();
+        // However slow the machine is, something was acknowledged.
+        let under_load = async {
+            while acknowledged() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), under_load).await.unwrap();
         // Any instant will do; these are the same in every run.
-        tokio::time::sleep(Duration::from_millis(40 + round * 7919 % 260)).await;
+        tokio::time::sleep(Duration::from_millis(round * 7919 % 260)).await;
         binary.kill();
         for client in clients {
             client.await.unwrap();
@@ -158,4 +175,35 @@ async fn a_server_killed_at_thirty_instants_loses_nothing_it_acknowledged_on_sql
 async fn a_server_killed_at_thirty_instants_loses_nothing_it_acknowledged_on_postgres() {
     let database = Throwaway::migrated().await;
     killed(30, Some(&database)).await;
+}
+
+/// Claims a mail as a process does that is killed before it delivers it.
+async fn claim_and_die(home: &Path) {
+    let store = Store::open(Location::Sqlite(&home.join("countersign.db")), 1).await.unwrap();
+    let realm = store.realm_named("default").await.unwrap().unwrap().id;
+    let now = Clock::default().now();
+    let to = "ann@acme.example".to_owned();
+    let parameters = ["name", "email", "reason"].map(|name| (name.to_owned(), String::new())).into();
+    let mail = Mail { template: Template::Suspended, to, user: None, code: None, parameters };
+    let tx = store.begin(realm, Lock::Nothing).await.unwrap();
+    tx.rows().enqueue(MessageId(uuid::Uuid::new_v4()), &mail, now).await.unwrap();
+    tx.commit(vec![], random_mark(), now).await.unwrap();
+    assert_eq!(store.claim_mails(now, Duration::from_secs(60), 10).await.unwrap().len(), 1);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_was_about_to_send_is_sent_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    Binary::spawn(home.path(), None).await.kill();
+    claim_and_die(home.path()).await;
+    let binary = Binary::spawn(home.path(), None).await;
+    let arrived = async {
+        while mailed(home.path(), "Your account was suspended").is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // A claim holds for a minute.
+    tokio::time::timeout(Duration::from_secs(30), arrived).await.unwrap();
+    assert!(binary.terminate());
 }

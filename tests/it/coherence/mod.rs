@@ -1,8 +1,10 @@
 //! Fast answers that are never wrong for long, and changes that are made once and wholly: by model, by construction,
 //! and by force.
 
+mod disk_full;
 mod held;
 mod killed;
+mod lost_database;
 mod races;
 mod replicas;
 mod simulation;

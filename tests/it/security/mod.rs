@@ -1,10 +1,16 @@
 //! Mistakes that other identity services shipped, and the tests that keep them out of this one.
 
 mod account_facts;
+mod bad_input;
 mod enumeration;
+mod fuzz;
 mod links;
+mod lists;
+mod metadata;
+mod names;
 mod refresh;
 mod reset;
+mod secrets;
 mod throttle;
 mod tokens;
 mod widening;

@@ -9,6 +9,7 @@ mod entries;
 mod moves;
 mod random;
 mod roles;
+mod upward;
 mod vocabulary;
 mod world;
 

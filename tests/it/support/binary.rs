@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -24,15 +24,28 @@ impl Binary {
     /// Starts it on this data directory, with everything embedded or on a PostgreSQL database, and waits until it is
     /// ready.
     pub(crate) async fn spawn(home: &Path, database: Option<&Throwaway>) -> Self {
+        Self::spawn_with(home, database, |_| {}).await
+    }
+
+    /// As [`Binary::spawn`], with another environment, or another place for what it says.
+    pub(crate) async fn spawn_with(
+        home: &Path,
+        database: Option<&Throwaway>,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         // The port is free now; between here and its use nobody asks for it by number.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", "", "--log-filter", "warn"]);
+        // Past a limit on the size of files, a write fails as on a full disk, rather than end the process.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_countersign")]);
+        command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", ""]);
+        command.env("COUNTERSIGN_LOG_FILTER", "warn");
         command.args(["--public-calls-per-source", "1000000", "--public-calls-per-mailbox", "1000000"]);
         command.arg("--data-dir").arg(home).arg("--shutdown-pause").arg("0s").stdout(Stdio::null());
         if let Some(database) = database {
             command.env("COUNTERSIGN_DATABASE_URL", database.url());
         }
+        change(&mut command);
         let child = command.spawn().unwrap();
         let ready = tokio::time::timeout(PATIENCE, ready(format!("http://{address}")));
         let mut binary = Self { address, front: Front::new(address, String::new()), child };
@@ -44,6 +57,12 @@ impl Binary {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets no file of it grow beyond so many bytes; `None` = as they like.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Ends it as an outage would: SIGKILL.

@@ -9,20 +9,26 @@ mod accounts;
 mod app;
 mod binary;
 mod caller;
+mod collector;
 mod letters;
 mod mail_server;
 mod portal;
 mod postgres;
+mod proxy;
+mod record;
 mod refusal;
 mod steps;
 
 pub(crate) use app::{Backend, Reachable, TestApp, run};
 pub(crate) use binary::Binary;
 pub(crate) use caller::Caller;
+pub(crate) use collector::Collector;
 pub(crate) use letters::Letter;
 pub(crate) use mail_server::{MAIL_PASSWORD, MailServer};
 pub(crate) use portal::{Person, Portal};
 pub(crate) use postgres::Throwaway;
+pub(crate) use proxy::Proxy;
+pub(crate) use record::everything_in;
 pub(crate) use refusal::{refusal, violations};
 pub(crate) use steps::{
     ALLOWED, At, PASSWORD, Verdict, ask, by_default, denied, everywhere, grants, identifiers, role, session_of, text,

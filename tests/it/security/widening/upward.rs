@@ -1,0 +1,129 @@
+//! Nobody reaches up, over random worlds. Security class 11: a helpdesk resets a superior (keycloak#27669).
+//!
+//! Whoever helps has every tool, everywhere. Whether it may be used on somebody is worked out a second time here, from
+//! what both were given: who holds something reserved at TEAM or ALL is out of reach of whoever lacks it there.
+
+use countersign::grpc::pb::{self, ErrorReason, Reach};
+use tonic::{Code, Status};
+
+use super::dice::Dice;
+use super::roles::anywhere;
+use super::{id_of, open_door, powers, somebody, two_companies};
+use crate::support::{At, Caller, Person, Portal, TestApp, both_backends, grants, role};
+
+const ROUNDS: usize = 24;
+/// What a helpdesk works with.
+const TOOLS: [&str; 4] = [
+    "countersign.users.read",
+    "countersign.users.suspend",
+    "countersign.users.set_manager",
+    "countersign.service_accounts.manage",
+];
+/// What people hold; nobody is above others for the last one.
+const RESERVED: [&str; 6] = [
+    "countersign.users.approve",
+    "countersign.users.suspend",
+    "countersign.roles.assign",
+    "countersign.roles.grant",
+    "countersign.audit.read",
+    HARMLESS,
+];
+const HARMLESS: &str = "countersign.requests.create";
+const REACHES: [Reach; 3] = [Reach::Own, Reach::Team, Reach::All];
+/// An organization, or the whole realm.
+const PLACES: [Option<&str>; 3] = [Some("home"), Some("away"), None];
+
+/// A permission, at a reach, somewhere.
+type Held = (&'static str, Reach, Option<&'static str>);
+
+fn name_of(permission: &str, reach: Reach) -> String {
+    let short = permission.trim_start_matches("countersign.").replace(['.', '_'], "-");
+    format!("{short}-{}", reach.as_str_name().trim_start_matches("REACH_").to_lowercase())
+}
+
+fn at(place: Option<&str>) -> At<'_> {
+    place.map_or(At::Realm, At::Organization)
+}
+
+/// Whether one of these holds in the place of what is needed, at its reach or further.
+fn covers(held: &[Held], (permission, reach, place): &Held) -> bool {
+    let further = |has: Reach| has == *reach || has == Reach::All;
+    held.iter().any(|(has, at, there)| has == permission && further(*at) && (there == place || there.is_none()))
+}
+
+fn is_above(target: &[Held], helper: &[Held]) -> bool {
+    let strong = |held: &&Held| held.0 != HARMLESS && held.1 != Reach::Own;
+    target.iter().filter(strong).any(|held| !covers(helper, held))
+}
+
+fn some(dice: &mut Dice) -> Vec<Held> {
+    (0..dice.below(3)).map(|_| (*dice.pick(&RESERVED), *dice.pick(&REACHES), *dice.pick(&PLACES))).collect()
+}
+
+async fn give(portal: &Portal, who: &str, held: &[Held]) {
+    for (permission, reach, place) in held {
+        portal.operator.assign(who, &name_of(permission, *reach), at(*place)).await.unwrap();
+    }
+}
+
+async fn member_of_both(app: &TestApp, portal: &Portal, email: &str, held: &[Held]) -> Person {
+    let person = somebody(app, portal, email, &[], At::Realm).await;
+    portal.operator.add_member("away", email).await.unwrap();
+    give(portal, email, held).await;
+    person
+}
+
+/// A key of a service that holds this. Answers the key's id.
+async fn key(portal: &Portal, name: &str, held: &[Held]) -> String {
+    portal.operator.service(name).await.unwrap();
+    give(portal, name, held).await;
+    let request = pb::CreateApiKeyRequest { service_account: name.to_owned(), ..Default::default() };
+    let made = portal.operator.service_accounts().create_api_key(request).await.unwrap().into_inner();
+    made.api_key.unwrap().id
+}
+
+async fn revoke(by: &Caller, api_key: String) -> Result<(), Status> {
+    let request = pb::RevokeApiKeyRequest { api_key, ..Default::default() };
+    by.service_accounts().revoke_api_key(request).await.map(drop)
+}
+
+both_backends!(a_helpdesk_reaches_nobody_who_may_more, async |app: &TestApp| {
+    let portal = two_companies(app, open_door()).await;
+    let each = RESERVED.iter().flat_map(|permission| REACHES.map(|reach| (*permission, reach)));
+    portal
+        .define(each.map(|(permission, reach)| pb::CreateRoleRequest {
+            grants: grants(reach, &[permission]),
+            assignable: Some(anywhere()),
+            ..role(&name_of(permission, reach))
+        }))
+        .await;
+    portal.define([pb::CreateRoleRequest { assignable: Some(anywhere()), ..powers("tools", &TOOLS) }]).await;
+    let boss = somebody(app, &portal, "boss@home.example", &[], At::Realm).await;
+    assert!(!id_of(&portal, &boss.email).await.is_empty());
+    let mut dice = Dice::new(11);
+    let (mut reached, mut above) = (0, 0);
+    for round in 0..ROUNDS {
+        let (mut help, held) = (some(&mut dice), some(&mut dice));
+        let helper = member_of_both(app, &portal, &format!("helper{round}@home.example"), &help).await;
+        portal.operator.assign(&helper.id, "tools", At::Realm).await.unwrap();
+        help.extend(TOOLS.map(|tool| (tool, Reach::All, None)));
+        let target = member_of_both(app, &portal, &format!("target{round}@home.example"), &held).await;
+        let keys = key(&portal, &format!("target{round}"), &held).await;
+
+        let by = &helper.caller;
+        let tried = [
+            ("SetManager", by.set_manager(&target.id, &boss.id).await.map(drop)),
+            ("SuspendUser", by.suspend(&target.id, "asked to").await.map(drop)),
+            ("ReinstateUser", by.reinstate(&target.id).await.map(drop)),
+            ("RevokeApiKey", revoke(by, keys).await),
+        ];
+        let up = is_above(&held, &help);
+        for (rpc, outcome) in tried {
+            let told = outcome.map_err(|status| crate::support::refusal::<()>(Err(status)));
+            let due = if up { Err((Code::PermissionDenied, ErrorReason::ReachesUp)) } else { Ok(()) };
+            assert_eq!(told, due, "round {round}: {rpc} by {help:?} on {held:?}");
+        }
+        *if up { &mut above } else { &mut reached } += 1;
+    }
+    assert!(reached > 3 && above > 3, "{reached} were reached and {above} were not");
+});

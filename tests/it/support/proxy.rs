@@ -1,0 +1,79 @@
+//! A way to the database that can be lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::Throwaway;
+
+/// Hands connections on to a database for as long as the way is open.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    url: String,
+    way: Arc<Mutex<Way>>,
+}
+
+/// What may happen to connections, new ones too.
+#[derive(Clone, Default)]
+struct Way {
+    cut: CancellationToken,
+    hung: CancellationToken,
+}
+
+impl Proxy {
+    /// Opens a way to a database.
+    pub(crate) async fn to(database: &Throwaway) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = host_of(database.url()).to_owned();
+        let url = database.url().replacen(&server, &address.to_string(), 1);
+        let proxy = Self { address, url, way: Arc::default() };
+        let way = Arc::clone(&proxy.way);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let way = way.lock().clone();
+                tokio::spawn(way.cut.run_until_cancelled_owned(hand_on(stream, server.clone(), way.hung)));
+            }
+        });
+        proxy
+    }
+
+    /// Where the database seems to be.
+    pub(crate) fn url(&self) -> &str {
+        assert!(self.url.contains(&self.address.to_string()), "{} is not of the form expected", self.url);
+        &self.url
+    }
+
+    /// Cuts every connection, and each new one at once.
+    pub(crate) fn cut(&self) {
+        self.way.lock().cut.cancel();
+    }
+
+    /// Hands nothing on any more, and says nothing.
+    pub(crate) fn hang(&self) {
+        self.way.lock().hung.cancel();
+    }
+
+    /// Lets new connections through, and ends those that there were.
+    pub(crate) fn mend(&self) {
+        std::mem::take(&mut *self.way.lock()).cut.cancel();
+    }
+}
+
+async fn hand_on(mut client: TcpStream, server: String, hung: CancellationToken) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    if hung.run_until_cancelled_owned(copy_bidirectional(&mut client, &mut server)).await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// `HOST:PORT` of a URL.
+fn host_of(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    let (server, _) = rest.split_once('/').unwrap();
+    server.rsplit('@').next().unwrap()
+}
