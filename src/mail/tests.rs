@@ -290,6 +290,9 @@ fn every_event_fills_its_mail() {
         Event::PasswordResetSent { person: person(""), reset: CodeId(Uuid::from_u128(4)) },
         Event::PasswordChanged { person: person(""), by_reset: true, lifted: vec![] },
         Event::UserReinstated { person: person(""), organization: None, lifted: vec![] },
+        Event::UserDeleted { person: person(""), organization: None, note: None },
+        Event::UserRestored { person: person(""), organization: None, note: None },
+        Event::RegistrationExpired { person: person("") },
         Event::RoleAssigned(conferred.clone()),
         Event::RoleRevoked(conferred),
     ];
