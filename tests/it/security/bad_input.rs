@@ -120,3 +120,36 @@ both_backends!(a_page_has_a_size_that_somebody_can_answer, async |app: &TestApp|
         assert_eq!(list(size).await.unwrap().into_inner().users.len(), 1, "{size}");
     }
 });
+
+// Found by `fuzz`: an error that repeated all it was given was longer than clients take, and ended the connection.
+both_backends!(an_error_is_heard_however_much_was_given, async |app: &TestApp| {
+    let portal = realm(app, "input").await;
+    let long = "\u{202e}".repeat(10_000);
+    let request = pb::CreateOrganizationRequest {
+        slug: long.clone(),
+        title: long.clone(),
+        entitlements: vec![long.clone(); 20],
+        ..Default::default()
+    };
+    let refused = told(portal.operator.organizations().create_organization(request).await);
+    let (slug, title) = (&refused[0], &refused[1]);
+    assert!(slug.0 == "slug" && slug.1.ends_with("and no id"), "{slug:?}");
+    assert!(title.0 == "title" && title.1 == "has 10000 characters, 1 to 200 are allowed", "{title:?}");
+    let (_, last) = refused.last().unwrap();
+    assert!(last.ends_with(" more are wrong"), "{last}");
+    let one =
+        told(portal.operator.audit().list_events(pb::ListEventsRequest { action: long, ..Default::default() }).await);
+    assert_eq!(one[0].0, "action");
+});
+
+// A draft is looked up even if it is wrong; PostgreSQL takes no NUL.
+both_backends!(a_name_with_a_nul_is_a_wrong_name, async |app: &TestApp| {
+    let portal = realm(app, "input").await;
+    let organization = "No\0".to_owned();
+    let request = pb::SetIdentifiersRequest { organization: organization.clone(), ..Default::default() };
+    let refused = told(portal.operator.organizations().set_identifiers(request).await);
+    assert_eq!(refused, said(&[("organization", "has a control character")]));
+    let request = pb::ListUsersRequest { organization, ..Default::default() };
+    let refused = told(portal.operator.users().list_users(request).await);
+    assert_eq!(refused, said(&[("organization", "has a control character")]));
+});
