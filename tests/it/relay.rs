@@ -163,10 +163,8 @@ async fn a_mail_whose_deliverer_died_is_delivered_by_the_next() {
     let world = World::new().await;
     let id = world.enqueue(Template::Suspended, None).await;
     assert_eq!(world.claimed_by_another().await, 1);
+    // An embedded record is one process's: who claimed before it began is dead.
     let tasks = world.relay();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!world.dir().join(format!("{id}.eml")).exists(), "a claim holds");
-    world.app.clock().advance(Duration::from_secs(60));
     assert!(world.delivered(id).await.contains("was suspended"));
     tasks.stop().await;
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use countersign::app::Requirement;
+use countersign::app::clock::Clock;
+use countersign::app::{ACCESS_TOKEN_TTL, Requirement};
 use countersign::grpc::access::{Method, Methods};
 use countersign::grpc::pb;
 use prost_reflect::prost::Message as _;
@@ -61,12 +62,15 @@ async fn everybody_is_answered_as_was_reviewed_on_postgres() {
 
 async fn compare(app: &TestApp) {
     let world = World::open(app).await;
-    let cast = cast(&world).await;
+    let (mut cast, mut renewed) = (cast(&world).await, Clock::elapsed());
     let mut table = HEAD.to_owned();
     let mut without_right: Vec<(Grouped<'_>, Vec<String>)> = vec![];
     for (path, method) in Methods::read().unwrap().all() {
         for form in std::iter::once("").chain(forms(method)) {
             let rpc = Rpc { path, method, form };
+            if Clock::elapsed() - renewed > ACCESS_TOKEN_TTL / 4 {
+                (cast, renewed) = (cast.renewed(&world).await, Clock::elapsed());
+            }
             write_head(&mut table, &rpc);
             ask_everybody(&world, &cast, &rpc, &mut table).await;
             let answers = Box::pin(ask_without_right(&world, &cast, &rpc)).await;
@@ -172,7 +176,7 @@ fn require_sane(result: &Result<Vec<u8>, Status>, what: &str) {
 }
 
 /// About the first target that the RPC can be about, which the operator could act on.
-async fn ask_without_right<'a>(world: &World<'_>, cast: &'a Cast, rpc: &Rpc<'_>) -> Grouped<'a> {
+async fn ask_without_right(world: &World<'_>, cast: &Cast, rpc: &Rpc<'_>) -> Grouped<'static> {
     let mut answers = vec![];
     for (credential, carried) in &cast.credentials {
         let who = Persona { carried: carried.clone(), ..cast.personas.last().unwrap().clone() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::crypto::random_mark;
-use countersign::domain::account::Approval;
+use countersign::domain::account::ApprovalState;
 use countersign::domain::change::Key;
 use countersign::domain::ids::{RealmId, UserId};
 use countersign::domain::realm::PLATFORM_REALM;
@@ -75,6 +75,28 @@ pub(crate) struct Cast {
     pub(crate) personas: Vec<Persona>,
     /// What else one may come with: a name, and what is carried. None of it counts.
     pub(super) credentials: Vec<(&'static str, Carried)>,
+    /// A token and a key that have expired.
+    expired: (String, String),
+}
+
+impl Cast {
+    /// The same cast with new sessions: on a slow machine, to ask everybody everything takes longer than a token lives.
+    pub(super) async fn renewed(self, world: &World<'_>) -> Self {
+        let Self { mut personas, credentials: _, expired } = self;
+        for persona in &mut personas {
+            match persona.name {
+                "anonymous" | "service" | "operator" => {}
+                "newcomer" => {
+                    decide(world, &persona.id, ApprovalState::Approved).await;
+                    *persona = signed_in_again(world, persona).await;
+                    decide(world, &persona.id, ApprovalState::Pending).await;
+                }
+                _ => *persona = signed_in_again(world, persona).await,
+            }
+        }
+        let credentials = credentials(world, &personas, &expired).await;
+        Self { personas, credentials, expired }
+    }
 }
 
 pub(crate) async fn cast(world: &World<'_>) -> Cast {
@@ -82,12 +104,21 @@ pub(crate) async fn cast(world: &World<'_>) -> Cast {
     // Past the life of a token, 5 minutes.
     world.app.clock().advance(Duration::from_secs(6 * 60));
     let personas = personas(world).await;
+    let credentials = credentials(world, &personas, &expired).await;
+    Cast { personas, credentials, expired }
+}
+
+async fn credentials(
+    world: &World<'_>,
+    personas: &[Persona],
+    expired: &(String, String),
+) -> Vec<(&'static str, Carried)> {
     let of = |name: &str| personas.iter().find(|persona| persona.name == name).unwrap().carried.credentials[0].clone();
     let (token, key) = (of("realm administrator"), of("operator"));
     let mut tampered = token.clone();
     tampered.pop();
     let (disabled, suspended) = (disabled_key(world).await, suspended_token(world).await);
-    let credentials = vec![
+    vec![
         ("none", carried(&[], REALM)),
         ("nonsense", carried(&["Bearer nonsense"], REALM)),
         ("of another scheme", carried(&[&key.replace("Bearer", "Basic")], REALM)),
@@ -105,8 +136,7 @@ pub(crate) async fn cast(world: &World<'_>) -> Cast {
         ("the token of a suspended person, of an unknown realm", carried(&[&suspended], "no-such-realm")),
         ("none in an unknown realm", carried(&[], "no-such-realm")),
         ("none in the platform's realm", carried(&[], PLATFORM_REALM)),
-    ];
-    Cast { personas, credentials }
+    ]
 }
 
 async fn personas(world: &World<'_>) -> Vec<Persona> {
@@ -182,15 +212,19 @@ async fn keyed(world: &World<'_>, maker: &Caller, persona: &'static str, account
 /// Somebody with a token whose approval is still to come: no call leads there.
 async fn newcomer(world: &World<'_>) -> Persona {
     let persona = member(world, "newcomer").await;
-    let id = UserId(persona.id.parse().unwrap());
+    decide(world, &persona.id, ApprovalState::Pending).await;
+    persona
+}
+
+async fn decide(world: &World<'_>, who: &str, state: ApprovalState) {
+    let id = UserId(who.parse().unwrap());
     meddle(world, async |tx: &Tx| {
         let mut user = tx.rows().user(id).await.unwrap().unwrap();
-        user.approval = Approval::PENDING;
+        user.approval.state = state;
         tx.rows().update_user(&user).await.unwrap();
         Key::Principal(id.into())
     })
     .await;
-    persona
 }
 
 /// Writes into the record behind the service's back, which is told what went stale.

@@ -213,7 +213,7 @@ impl<'a> World<'a> {
         let at = place.map_or(At::Realm, |place| At::Organization(&place.id));
         let member = &self.residents[&(target, Kind::Member)].id;
         portal.operator.assign(member, READER, at).await.unwrap();
-        grant(portal, member, at).await;
+        subjects::grant(portal, member, at).await;
         let account = self.service_account(portal, place, Kind::ServiceAccount).await;
         self.residents.insert((target, Kind::ServiceAccount), account);
     }

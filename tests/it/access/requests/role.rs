@@ -14,7 +14,9 @@ pub(super) async fn request(asked: &Asked<'_>, rpc: &str, form: &str) -> Option<
         "UpdateRole" => update(asked, form).await,
         "DeleteRole" => encoded(&pb::DeleteRoleRequest { role: word(asked, Kind::Role).await?, ..Default::default() }),
         "RetirePermission" => {
-            let name = word(asked, Kind::Permission).await?;
+            // Where it is not declared, its name is no name.
+            asked.is_about_the_realm()?;
+            let name = asked.subject(Kind::Permission).await.id;
             encoded(&pb::RetirePermissionRequest { name, ..Default::default() })
         }
         _ => of_the_realm(asked, rpc),

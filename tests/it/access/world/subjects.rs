@@ -1,6 +1,6 @@
 //! How a subject of each kind is made, by calls that anybody could make.
 
-use countersign::grpc::pb;
+use countersign::grpc::pb::{self, Reach};
 
 use super::{Kind, Place, READ, READER, SCHEME, Subject, Target, World, nobody, organization};
 use crate::support::{At, Portal, role};
@@ -115,7 +115,7 @@ impl World<'_> {
         code
     }
 
-    async fn service_account(&self, portal: &Portal, place: Option<&Place>, kind: Kind) -> Subject {
+    pub(super) async fn service_account(&self, portal: &Portal, place: Option<&Place>, kind: Kind) -> Subject {
         let name = self.fresh("service");
         let organization = place.map(|place| place.id.clone()).unwrap_or_default();
         let request = pb::CreateServiceAccountRequest { name: name.clone(), organization, ..Default::default() };
