@@ -167,7 +167,7 @@ async fn fill(database: &DatabaseConnection, what: &str, count: u64, statement: 
     for from in (0..count).step_by(usize::try_from(STEP).unwrap()) {
         let to = (from + STEP).min(count);
         database.execute_unprepared(&statement(from, to - 1)).await.unwrap();
-        if to % (10 * STEP) == 0 || to == count {
+        if to.is_multiple_of(10 * STEP) || to == count {
             println!("  {:>5.0} s  {to} of {count} {what}", began.elapsed().as_secs_f64());
         }
     }
