@@ -19,8 +19,9 @@ mod seed;
 #[path = "rpc/server.rs"]
 mod server;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign::domain::realm::DEFAULT_REALM;
 use countersign::grpc::pb;
@@ -71,14 +72,25 @@ async fn measure(users: u64) {
     {
         let folder = TempDir::new().unwrap();
         let settings = [("COUNTERSIGN_DATABASE_URL", url.as_str()), ("COUNTERSIGN_MIGRATE", "true")];
-        drop(Process::countersign(folder.path(), &settings).await);
+        let (first, _) = Process::countersign(folder.path(), &settings).await;
+        let operator = operator_key(folder.path()).await;
+        drop(first);
         let seeded = seed(Location::Postgres(&url), 0).await;
         let realm = Realm::make(&url, &seeded, users).await;
         let (process, _) = Process::countersign(folder.path(), &settings).await;
-        let operator = std::fs::read_to_string(folder.path().join("operator.key")).unwrap();
-        ask(&process, &seeded, &realm, operator.trim()).await;
+        ask(&process, &seeded, &realm, &operator).await;
     }
     superuser.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+}
+
+/// The key that the first start writes once it serves.
+async fn operator_key(folder: &Path) -> String {
+    loop {
+        match std::fs::read_to_string(folder.join("operator.key")) {
+            Ok(key) if key.ends_with('\n') => return key.trim().to_owned(),
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 /// The realm, filled.
