@@ -2,36 +2,40 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, Response};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::app::Reason;
+use crate::app::clock::Clock;
 use crate::grpc::status;
 
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// No call takes longer, whatever its caller would wait: it holds a connection and, maybe, a realm's lock.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A call's deadline, from now.
+/// When a call is over, in time since the machine started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(Duration);
 
-/// The caller's deadline, bounded by ours. One that can't be read counts as none.
+/// The caller's deadline from now, bounded by ours. One that can't be read counts as none.
 pub(super) fn of(headers: &HeaderMap) -> Deadline {
     let asked = headers.get(&TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse);
-    Deadline(asked.map_or(LONGEST, |asked| asked.min(LONGEST)))
+    Deadline(Clock::elapsed() + asked.map_or(LONGEST, |asked| asked.min(LONGEST)))
 }
 
 impl Deadline {
-    /// Waits no longer than this.
-    pub(super) fn bound(
+    /// Waits no longer than this. What begins too late is not begun.
+    pub(super) async fn bound(
         self,
         answer: impl Future<Output = Result<Response<Body>, Status>>,
-    ) -> impl Future<Output = Result<Response<Body>, Status>> {
-        let passed = |_| Err(status::plain(Reason::DeadlineExceeded, "the deadline has passed"));
-        tokio::time::timeout(self.0, answer).map(move |answer| answer.unwrap_or_else(passed))
+    ) -> Result<Response<Body>, Status> {
+        let passed = || status::plain(Reason::DeadlineExceeded, "the deadline has passed");
+        let left = self.0.saturating_sub(Clock::elapsed());
+        if left.is_zero() {
+            return Err(passed());
+        }
+        tokio::time::timeout(left, answer).await.unwrap_or_else(|_| Err(passed()))
     }
 }
 
