@@ -17,9 +17,9 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use super::Yard;
-use crate::support::{Backend, Caller, Proxy, Reachable as _, TestApp, Throwaway, ask};
+use crate::support::{Backend, Caller, Cluster, Proxy, Reachable as _, TestApp, Throwaway, ask};
 
-/// How long the way is lost.
+/// How long the database is lost.
 const LOST: Duration = Duration::from_secs(4);
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,12 +73,12 @@ async fn declare(operator: Caller, prefix: &'static str, stop: Arc<AtomicBool>, 
     }
 }
 
-/// A yard behind a way that can be lost, which is lost and found again while others write; or, if it is `calm`, while
-/// they begin to. A change whose outcome nobody knows keeps everything known out of use until that is known.
+/// A yard whose PostgreSQL crashes while others write, and is started again; or, if it is `calm`, crashes before they
+/// begin to. A change whose outcome nobody knows keeps everything known out of use until that is known.
 async fn lose(grace: &'static str, calm: bool, meanwhile: impl AsyncFnOnce(&TestApp, &Yard, Duration)) {
-    let database = Throwaway::migrated().await;
-    let way = Proxy::to(&database).await;
-    let settings = [("database_url", way.url()), ("database_lost_grace", grace)];
+    let mut database = Cluster::start().await;
+    let url = database.url();
+    let settings = [("database_url", url.as_str()), ("database_lost_grace", grace)];
     let app = TestApp::start_with(Backend::Sqlite, &settings).await;
     let yard = Yard::open(&app).await;
     yard.lets_ship().await;
@@ -100,7 +100,7 @@ async fn lose(grace: &'static str, calm: bool, meanwhile: impl AsyncFnOnce(&Test
         assert!(yard.may_ship().await);
     }
     let lost_at = Clock::elapsed();
-    way.cut();
+    database.crash();
     if calm {
         writers.extend([write("c"), write("d")]);
     }
@@ -109,7 +109,7 @@ async fn lose(grace: &'static str, calm: bool, meanwhile: impl AsyncFnOnce(&Test
     come_again(in_time(yard.till.check(ask(&unasked, super::SHIP))).await);
 
     let before = told.lock().len();
-    way.mend();
+    database.start_again().await;
     until("ready again", async || serves(&app, "ready").await && serves(&app, "checks").await).await;
     until("a change again", async || told.lock().len() > before).await;
     assert!(yard.may_ship().await);

@@ -1,4 +1,4 @@
-//! A way to the database that can be lost.
+//! A way to the database that can hang.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Proxy {
     way: Arc<Mutex<Way>>,
 }
 
-/// What may happen to connections, new ones too.
+/// What may happen to connections.
 #[derive(Clone, Default)]
 struct Way {
     cut: CancellationToken,
@@ -46,11 +46,6 @@ impl Proxy {
     pub(crate) fn url(&self) -> &str {
         assert!(self.url.contains(&self.address.to_string()), "{} is not of the form expected", self.url);
         &self.url
-    }
-
-    /// Cuts every connection, and each new one at once.
-    pub(crate) fn cut(&self) {
-        self.way.lock().cut.cancel();
     }
 
     /// Hands nothing on any more, and says nothing.
