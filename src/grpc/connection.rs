@@ -29,6 +29,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const BEGINNING: Duration = Duration::from_secs(10);
 /// The length of that preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
+/// A write of fewer bytes waits for its turn once more, and takes along what other calls of the connection answered
+/// until then: the system, and the client, have one piece to handle instead of many. Batches of a thousand bytes are
+/// what grpc-go aims at by the same means.
+const SMALL_WRITE_BYTES: usize = 1000;
 /// How long nobody is accepted after the system could not give one: too many open files, most likely.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -164,6 +168,8 @@ pub struct Connection {
     peer: Peer,
     /// Until the preface is there: how many bytes are missing, and how long they may.
     beginning: Option<(usize, Pin<Box<Sleep>>)>,
+    /// Whether a small write has waited for its turn.
+    waited: bool,
     _seat: Seat,
 }
 
@@ -176,7 +182,16 @@ enum Wire {
 impl Connection {
     fn new(wire: Wire, address: SocketAddr, workload: Option<Arc<Workload>>, seat: Seat) -> Self {
         let beginning = Some((PREFACE_BYTES, Box::pin(sleep(BEGINNING))));
-        Self { wire, peer: Peer { address, workload }, beginning, _seat: seat }
+        Self { wire, peer: Peer { address, workload }, beginning, waited: false, _seat: seat }
+    }
+
+    /// Whether a write of so many bytes is to wait. It is asked for again as soon as the other tasks had their turn.
+    fn waits(&mut self, bytes: usize, cx: &Context<'_>) -> bool {
+        self.waited = !self.waited && bytes < SMALL_WRITE_BYTES;
+        if self.waited {
+            cx.waker().wake_by_ref();
+        }
+        self.waited
     }
 }
 
@@ -228,6 +243,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.waits(buf.len(), cx) {
+            return Poll::Pending;
+        }
         on_wire!(self, wire => wire.poll_write(cx, buf))
     }
 
@@ -244,6 +262,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.waits(bufs.iter().map(|buf| buf.len()).sum(), cx) {
+            return Poll::Pending;
+        }
         on_wire!(self, wire => wire.poll_write_vectored(cx, bufs))
     }
 
@@ -251,6 +272,31 @@ impl AsyncWrite for Connection {
         match &self.wire {
             Wire::Plain(wire) => wire.is_write_vectored(),
             Wire::Tls(wire) => wire.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_small_write_waits_for_one_turn_and_a_large_one_for_none() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = Box::pin(incoming(listener, None)).next().await.unwrap().unwrap();
+        for (bytes, expected) in [(10, 2), (SMALL_WRITE_BYTES, 1), (10, 2)] {
+            let mut turns = 0;
+            let written = poll_fn(|cx| {
+                turns += 1;
+                Pin::new(&mut connection).poll_write(cx, &vec![0; bytes])
+            });
+            assert_eq!(written.await.unwrap(), bytes);
+            assert_eq!(turns, expected, "{bytes} bytes");
         }
     }
 }
