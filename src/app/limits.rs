@@ -1,7 +1,8 @@
 //! Limits of public calls: per source and per mailbox, in this process.
 //!
 //! They keep a stranger from filling somebody's mailbox or the outbox; what they can't do is stop the owner of the
-//! mailbox for longer than a minute. Each replica counts for itself.
+//! mailbox for longer than a minute. Each replica counts for itself. Calls that must not tell whose a mailbox is answer
+//! after the same time, too: [`in_even_time`].
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -12,6 +13,15 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use super::error::{Error, Result};
 use super::{Ctx, Reason};
 use crate::domain::ids::RealmId;
+
+/// When a call answers that must not tell by its time what it found: later than what it does takes on a database that is
+/// well, and soon enough for a person.
+pub const EVEN_TIME: Duration = Duration::from_millis(100);
+
+/// Answers after [`EVEN_TIME`], or later if the work takes longer.
+pub(super) async fn in_even_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::join!(work, tokio::time::sleep(EVEN_TIME)).0
+}
 
 /// How many public calls go through in a minute. `None` = as many as come.
 #[derive(Clone, Copy, Debug)]

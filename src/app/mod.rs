@@ -109,7 +109,7 @@ pub use grant::{GrantPermission, RevokePermission, RevokedGrants};
 pub use holders::ListPrincipals;
 pub use introspection::{Introspected, OfSession};
 pub use join::{JoinOrganization, Joined};
-pub use limits::Rates;
+pub use limits::{EVEN_TIME, Rates};
 pub use manager::SetManager;
 pub use member::{MoveMember, Moved, RemoveMember, Removed, UpdateMember};
 pub use members::{ListMembers, ListedMember};

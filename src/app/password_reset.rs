@@ -6,6 +6,7 @@
 use super::admission::{FailingGate, gates};
 use super::error::Result;
 use super::facts::Facts as _;
+use super::limits::in_even_time;
 use super::throttle::Place;
 use super::user::person;
 use super::verification::{Held, invalid};
@@ -46,7 +47,7 @@ impl App {
             }
             Ok(())
         });
-        asked.await.map(drop)
+        in_even_time(asked).await.map(drop)
     }
 
     /// Sets a new password by the code from the mail, and answers what still keeps the person out.

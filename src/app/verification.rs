@@ -4,6 +4,7 @@ use super::admission::{FailingGate, gates};
 use super::approvers::{Awaiting, to_hear};
 use super::error::{Error, Result};
 use super::facts::{Facts, managers_of};
+use super::limits::in_even_time;
 use super::membership::company;
 use super::user::person;
 use super::write::{Change, Done};
@@ -82,7 +83,7 @@ impl App {
             }
             Ok(())
         });
-        resent.await.map(drop)
+        in_even_time(resent).await.map(drop)
     }
 
     /// What a code that somebody presents for a purpose is worth.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::app::EVEN_TIME;
 use countersign::app::clock::Clock;
 use countersign::domain::account::{Hold, HoldCause};
 use countersign::domain::time::Timestamp;
@@ -75,6 +76,21 @@ both_backends!(every_failure_has_one_answer, async |app: &TestApp| {
     assert_eq!(answers.len(), 1, "{answers:?}");
 });
 
+// Class 17: user enumeration by time, where a mail is sent or not: no answer comes before all of them could.
+both_backends!(who_is_mailed_is_not_told_by_the_time, async |app: &TestApp| {
+    let (portal, _) = failures(app).await;
+    let stranger = &portal.stranger;
+    for address in ["ann", "initial", "blocked", "deleted", "nobody"] {
+        let email = format!("{address}@acme.example");
+        let began = Clock::elapsed();
+        stranger.ask_for_reset(&email).await.unwrap();
+        assert!(Clock::elapsed() - began >= EVEN_TIME, "{email}");
+        let began = Clock::elapsed();
+        stranger.registrations().resend_verification(pb::ResendVerificationRequest { email }).await.unwrap();
+        assert!(Clock::elapsed() - began >= EVEN_TIME, "{address}");
+    }
+});
+
 /// The medians of so many samples of each failure, taken in turns.
 async fn medians(app: &TestApp, samples: usize) -> Vec<(&'static str, Duration)> {
     let (portal, failures) = failures(app).await;
@@ -108,7 +124,7 @@ async fn no_failure_is_told_by_its_time() {
     app.finish().await;
 }
 
-// The same in full, on a quiet machine: `tests/run -- cargo test --release --test it -- --ignored medians_of_a_thousand`.
+// The same in full, on a quiet machine: `tests/run -- cargo test --test it -- --ignored medians_of_a_thousand`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes, and a machine that does nothing else"]
 async fn medians_of_a_thousand_samples_are_within_noise() {
