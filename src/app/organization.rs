@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
 use super::membership::company;
-use super::user::check_etag;
+use super::user::{check_etag, require_live};
 use super::write::{Change, Done, taken};
 use super::{App, Ctx, Draft, Name, Reason, Violation};
 use crate::domain::account::User;
@@ -240,15 +240,13 @@ impl Change<'_> {
         organization: &Organization,
         attributes: &BTreeMap<String, String>,
     ) -> Result<Member> {
-        if user.deleted_at.is_some() {
-            return Err(Error::not_found("user"));
-        }
         let known = self.rows().memberships(user.id).await?;
         let here = known.into_iter().find(|member| member.organization == organization.id);
         if let Some(active) = here.filter(|member| member.state == MembershipState::Active) {
             return Ok(active);
         }
         self.require_may_add(user.id.into(), organization.id, attributes).await?;
+        require_live(user)?;
         if !self.catalogue().policy.administrators_create_users {
             let message = "in this realm people become members by registering alone";
             return Err(Error::refused(Reason::AdministratorsDoNotCreateUsers, message));

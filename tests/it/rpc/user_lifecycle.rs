@@ -191,7 +191,21 @@ both_backends!(a_deleted_account_is_out_and_its_address_is_nobodys_until_support
     assert_eq!(refusal(ann.caller.user("").await), ENDED);
     assert_eq!(refusal(stranger.sign_in(ANN).await), (Code::Unauthenticated, ErrorReason::SignInFailed));
     assert_eq!(refusal(operator.user(ANN).await), NOT_FOUND);
-    assert_eq!(refusal(operator.suspend(&ann.id, "too").await), failed(ErrorReason::AccountDeleted));
+    let grant = pb::GrantPermissionRequest {
+        principal: ann.id.clone(),
+        pattern: "countersign.users.read".to_owned(),
+        reach: Reach::Own.into(),
+        scope: Some(pb::grant_permission_request::Scope::Organization("acme".to_owned())),
+        ..Default::default()
+    };
+    for refused in [
+        refusal(operator.suspend(&ann.id, "too").await),
+        refusal(operator.assign(&ann.id, "remover", At::Organization("acme")).await),
+        refusal(operator.assignments().grant_permission(grant).await),
+        refusal(operator.add_member("globex", &ann.id).await),
+    ] {
+        assert_eq!(refused, failed(ErrorReason::AccountDeleted));
+    }
 
     // Class 24: the address in any spelling, past its tombstone.
     let as_ever = stranger.register(BOB, "Bob", &ACME).await.unwrap();
