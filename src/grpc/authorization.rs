@@ -8,9 +8,7 @@ use tonic::{Request, Response, Status};
 use super::api::{Api, Called};
 use super::convert::{Fields, gate, reach, reason};
 use super::pb::authorization_service_server::AuthorizationService;
-use super::pb::{
-    self, batch_check_item, batch_check_permissions_request, batch_check_result, check_permission_request,
-};
+use super::pb::{self, batch_check_result};
 use crate::app::{About, Answered, Asked, At, ChainView, Ctx, Error, Explained, Freshness, How, MissView};
 use crate::domain::decision::Decision;
 use crate::domain::handle::Handle;
@@ -116,14 +114,9 @@ impl AuthorizationService for Api {
 
 impl Api {
     fn inquiry(&self, ctx: &Ctx, request: pb::ExplainDecisionRequest) -> Result<(Asked, Freshness), Error> {
-        use pb::explain_decision_request::Subject as Of;
         let pb::ExplainDecisionRequest { subject, permission, organization, owner, resource, consistency } = request;
         let mut fields = Fields::default();
-        let subject = subject.map(|subject| match subject {
-            Of::Principal(principal) => Subject::Principal(principal),
-            Of::AccessToken(token) => Subject::AccessToken(token),
-        });
-        let about = about(&mut fields, subject);
+        let about = about(&mut fields, subject.map(Subject::from));
         let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
         let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish((asked, freshness))
@@ -133,11 +126,7 @@ impl Api {
         let pb::CheckPermissionRequest { subject, permission, organization, owner, resource, consistency, with_reason } =
             request;
         let mut fields = Fields::default();
-        let subject = subject.map(|subject| match subject {
-            check_permission_request::Subject::Principal(principal) => Subject::Principal(principal),
-            check_permission_request::Subject::AccessToken(token) => Subject::AccessToken(token),
-        });
-        let about = about(&mut fields, subject);
+        let about = about(&mut fields, subject.map(Subject::from));
         let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
         let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish((asked, How { freshness, with_reason }))
@@ -153,10 +142,7 @@ impl Api {
         if items.is_empty() || items.len() > BATCH_MAX {
             fields.wrong("items", format!("has {} items, 1 to {BATCH_MAX} are allowed", items.len()));
         }
-        let everybody = subject.map(|subject| match subject {
-            batch_check_permissions_request::Subject::Principal(principal) => Subject::Principal(principal),
-            batch_check_permissions_request::Subject::AccessToken(token) => Subject::AccessToken(token),
-        });
+        let everybody = subject.map(Subject::from);
         let freshness = self.freshness(ctx, &mut fields, consistency);
         fields.finish(())?;
         let asked = items.into_iter().map(|one| item(one, everybody.as_ref())).collect();
@@ -187,14 +173,26 @@ enum Subject {
     AccessToken(String),
 }
 
+/// Each request has a type of its own for the same choice.
+macro_rules! subject_of {
+    ($($request:ident),+) => {$(
+        impl From<pb::$request::Subject> for Subject {
+            fn from(named: pb::$request::Subject) -> Self {
+                match named {
+                    pb::$request::Subject::Principal(principal) => Self::Principal(principal),
+                    pb::$request::Subject::AccessToken(token) => Self::AccessToken(token),
+                }
+            }
+        }
+    )+};
+}
+subject_of!(check_permission_request, batch_check_permissions_request, batch_check_item, explain_decision_request);
+subject_of!(list_effective_permissions_request, list_allowed_organizations_request);
+
 fn item(item: pb::BatchCheckItem, everybody: Option<&Subject>) -> Result<Asked, Error> {
     let pb::BatchCheckItem { subject, permission, organization, owner, resource } = item;
     let mut fields = Fields::default();
-    let own = subject.map(|subject| match subject {
-        batch_check_item::Subject::Principal(principal) => Subject::Principal(principal),
-        batch_check_item::Subject::AccessToken(token) => Subject::AccessToken(token),
-    });
-    let about = about(&mut fields, own.or_else(|| everybody.cloned()));
+    let about = about(&mut fields, subject.map(Subject::from).or_else(|| everybody.cloned()));
     let asked = asked(&mut fields, about, permission, &organization, &owner, resource);
     fields.finish(asked)
 }

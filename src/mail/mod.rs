@@ -1,10 +1,11 @@
 //! Mails: from a row of the outbox to a message, and out.
 //!
-//! `templates` has the words, shipped and a realm's own; `html` and `text` keep values from becoming anything
-//! else; `transport` carries, by `smtp` if it is told to. Nothing here knows the record, a key or a clock: the relay (`tasks`) brings the realm,
-//! the code and the instant, and decides when to try again. The same draft always makes the same bytes, so that a
-//! mail that is delivered twice can be told to be one.
+//! `templates` has the words, shipped and a realm's own; `html` and `text` keep values from becoming anything else;
+//! `transport` carries, by `smtp` if it is told to. Nothing here knows the record, a key or a clock: the relay (`tasks`)
+//! brings the realm, the code and the instant, and decides when to try again. The same draft always makes the same bytes,
+//! so that a mail that is delivered twice can be told to be one.
 
+mod error;
 mod html;
 mod smtp;
 mod templates;
@@ -21,9 +22,10 @@ use lettre::address::AddressError;
 use lettre::message::header::{ContentTransferEncoding, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 
+pub use error::DeliveryError;
 pub use smtp::{Security, Smtp, SmtpError, SmtpOptions};
 pub use templates::{Fault, Part, check};
-pub use transport::{DeliveryError, Transport};
+pub use transport::Transport;
 
 use crate::domain::ids::MessageId;
 use crate::domain::message::{Mail, Template};

@@ -20,8 +20,8 @@ use lettre::transport::smtp::response::{Category, Code, Severity};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::error::DeliveryError;
 use super::text::one_line;
-use super::transport::DeliveryError;
 
 /// How long a server may take to say goodbye; what it was given is its own by then.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -16,7 +16,6 @@ impl Api {
         ctx: &Ctx,
         request: pb::ListEffectivePermissionsRequest,
     ) -> Result<ListEffectivePermissions, Error> {
-        use pb::list_effective_permissions_request::Subject as Of;
         let mut fields = Fields::default();
         let query = pb::ListEffectivePermissionsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
         let pb::ListEffectivePermissionsRequest {
@@ -29,12 +28,8 @@ impl Api {
             page_size,
             page_token,
         } = request;
-        let subject = subject.map(|subject| match subject {
-            Of::Principal(principal) => Subject::Principal(principal),
-            Of::AccessToken(token) => Subject::AccessToken(token),
-        });
         let query = ListEffectivePermissions {
-            about: about(&mut fields, subject),
+            about: about(&mut fields, subject.map(Subject::from)),
             organization: fields.optional_id("organization", &organization).map(Into::into),
             owner: fields.optional_id("owner", &owner).map(Into::into),
             resource: fields.resource("resource", resource),
@@ -70,7 +65,6 @@ impl Api {
         ctx: &Ctx,
         request: pb::ListAllowedOrganizationsRequest,
     ) -> Result<ListAllowedOrganizations, Error> {
-        use pb::list_allowed_organizations_request::Subject as Of;
         let mut fields = Fields::default();
         let query = pb::ListAllowedOrganizationsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
         let pb::ListAllowedOrganizationsRequest {
@@ -82,12 +76,8 @@ impl Api {
             page_size,
             page_token,
         } = request;
-        let subject = subject.map(|subject| match subject {
-            Of::Principal(principal) => Subject::Principal(principal),
-            Of::AccessToken(token) => Subject::AccessToken(token),
-        });
         let query = ListAllowedOrganizations {
-            about: about(&mut fields, subject),
+            about: about(&mut fields, subject.map(Subject::from)),
             permission: named(&mut fields, permission),
             owner: fields.optional_id("owner", &owner).map(Into::into),
             resource: fields.resource("resource", resource),

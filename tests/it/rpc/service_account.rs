@@ -167,7 +167,7 @@ both_backends!(who_manages_accounts_ends_no_superior_and_wakes_none, async |app:
     assert_eq!(refusal(enable(&manager, "till").await), (Code::PermissionDenied, ErrorReason::NotContained));
 });
 
-// Class 20: of two platform accounts that end each other one is left.
+// Class 20: of two platform accounts that end each other one is left, and the first key is not made again.
 both_backends!(the_last_platform_account_stays, async |app: &TestApp| {
     let operator = app.as_operator().in_realm("platform");
     let second = app.as_key(&operator.service("second").await.unwrap()).in_realm("platform");
@@ -175,8 +175,12 @@ both_backends!(the_last_platform_account_stays, async |app: &TestApp| {
     assert_eq!(refusal(disable(&operator, "operator").await), oneself);
     let (one, other) = tokio::join!(disable(&operator, "second"), disable(&second, "operator"));
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
-    let (left, gone) = if one.is_ok() { (&operator, &second) } else { (&second, &operator) };
+    let (left, gone, name) =
+        if one.is_ok() { (&operator, &second, "second") } else { (&second, &operator, "operator") };
     assert_eq!(refusal(me(gone).await), ENDED);
+    assert!(app.inner().app.begin().await.unwrap().is_none());
+    delete(left, name).await.unwrap();
+    assert!(app.inner().app.begin().await.unwrap().is_none());
     me(left).await.unwrap();
 });
 
