@@ -13,9 +13,14 @@ use crate::support::{At, Caller, Person, Portal, TestApp, both_backends, grants,
 
 const ROUNDS: usize = 24;
 /// What a helpdesk works with.
-const TOOLS: [&str; 4] = [
+const TOOLS: [&str; 9] = [
     "countersign.users.read",
     "countersign.users.suspend",
+    "countersign.users.block",
+    "countersign.users.verify_email",
+    "countersign.users.end_sessions",
+    "countersign.users.delete",
+    "countersign.users.restore",
     "countersign.users.set_manager",
     "countersign.service_accounts.manage",
 ];
@@ -87,6 +92,12 @@ async fn revoke(by: &Caller, api_key: String) -> Result<(), Status> {
     by.service_accounts().revoke_api_key(request).await.map(drop)
 }
 
+async fn disable(by: &Caller, service_account: &str) -> Result<(), Status> {
+    let service_account = service_account.to_owned();
+    let request = pb::DisableServiceAccountRequest { service_account, ..Default::default() };
+    by.service_accounts().disable_service_account(request).await.map(drop)
+}
+
 both_backends!(a_helpdesk_reaches_nobody_who_may_more, async |app: &TestApp| {
     let portal = two_companies(app, open_door()).await;
     let each = RESERVED.iter().flat_map(|permission| REACHES.map(|reach| (*permission, reach)));
@@ -115,7 +126,14 @@ both_backends!(a_helpdesk_reaches_nobody_who_may_more, async |app: &TestApp| {
             ("SetManager", by.set_manager(&target.id, &boss.id).await.map(drop)),
             ("SuspendUser", by.suspend(&target.id, "asked to").await.map(drop)),
             ("ReinstateUser", by.reinstate(&target.id).await.map(drop)),
+            ("BlockUser", by.block(&target.id, "asked to").await.map(drop)),
+            ("UnblockUser", by.unblock(&target.id).await.map(drop)),
+            ("MarkEmailVerified", by.mark_verified(&target.id).await.map(drop)),
+            ("RevokeAllSessions", by.revoke_all_sessions(&target.id, false).await.map(drop)),
+            ("DeleteUser", by.delete(&target.id).await.map(drop)),
+            ("RestoreUser", by.restore(&target.id).await.map(drop)),
             ("RevokeApiKey", revoke(by, keys).await),
+            ("DisableServiceAccount", disable(by, &format!("target{round}")).await),
         ];
         let up = is_above(&held, &help);
         for (rpc, outcome) in tried {
