@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Throwaway;
 
-/// Hands connections on to a database for as long as the way is open.
+/// Hands connections on to a database until it hangs.
 pub(crate) struct Proxy {
     address: SocketAddr,
     url: String,
