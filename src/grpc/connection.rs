@@ -29,9 +29,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const BEGINNING: Duration = Duration::from_secs(10);
 /// The length of that preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
-/// A write of fewer bytes waits for its turn once more, and takes along what other calls of the connection answered
-/// until then: the system, and the client, have one piece to handle instead of many. Batches of a thousand bytes are
-/// what grpc-go aims at by the same means.
+/// A write of fewer bytes gives the other tasks one turn first, and takes along what other calls of the connection answer
+/// meanwhile: the system, and the client, have one piece to handle instead of many. Batches of a thousand bytes are what
+/// grpc-go aims at by the same means.
 const SMALL_WRITE_BYTES: usize = 1000;
 /// How long nobody is accepted after the system could not give one: too many open files, most likely.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -168,7 +168,7 @@ pub struct Connection {
     peer: Peer,
     /// Until the preface is there: how many bytes are missing, and how long they may.
     beginning: Option<(usize, Pin<Box<Sleep>>)>,
-    /// Whether a small write has waited for its turn.
+    /// Whether the write that is under way gave the others their turn.
     waited: bool,
     _seat: Seat,
 }
@@ -185,7 +185,7 @@ impl Connection {
         Self { wire, peer: Peer { address, workload }, beginning, waited: false, _seat: seat }
     }
 
-    /// Whether a write of so many bytes is to wait. It is asked for again as soon as the other tasks had their turn.
+    /// Whether a write of so many bytes is to wait; then it is asked for again, at the latest after the other tasks.
     fn waits(&mut self, bytes: usize, cx: &Context<'_>) -> bool {
         self.waited = !self.waited && bytes < SMALL_WRITE_BYTES;
         if self.waited {
@@ -262,7 +262,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.waits(bufs.iter().map(|buf| buf.len()).sum(), cx) {
+        // Of a message that is a piece of its own nothing can be made larger: h2 takes no other beside it.
+        if let [one] = bufs
+            && self.waits(one.len(), cx)
+        {
             return Poll::Pending;
         }
         on_wire!(self, wire => wire.poll_write_vectored(cx, bufs))
