@@ -10,14 +10,14 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
 use super::membership::company;
-use super::user::{deleted, person, require_live};
+use super::user::{person, require_live};
 use super::write::Change;
 use crate::domain::assignment::{self, ENTRIES_MAX, Opened, Unfit, opened};
 use crate::domain::catalogue::{Catalogue, Role};
 use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Conferred, Event};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, ServiceAccountId, UserId};
-use crate::domain::snapshot::{Confers, Entry, Principal, PrincipalKind, Resource, Scope, Window};
+use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
 
 impl Change<'_> {
     /// Gives a role, by every rule but the call's own permission. A user who is no member of the scope's organization
@@ -26,7 +26,7 @@ impl Change<'_> {
     /// # Errors
     /// NOT_FOUND for a role, receiver or organization that is not there; ROLE_RESTRICTED, NOT_CONTAINED;
     /// ROLE_SCOPE_NOT_ALLOWED, RESOURCE_REQUIRED, KIND_NOT_ALLOWED; NOT_A_MEMBER, ACTOR_WOULD_GAIN and what keeps
-    /// somebody from becoming a member; EXCLUDED_ROLES, ACCOUNT_DELETED, LIMIT_REACHED.
+    /// somebody from becoming a member; EXCLUDED_ROLES, ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
     pub(super) async fn confer_role(
         &mut self,
         receiver: PrincipalId,
@@ -60,7 +60,7 @@ impl Change<'_> {
     /// Writes an assignment beside what the principal holds already, and says so.
     ///
     /// # Errors
-    /// EXCLUDED_ROLES, ACCOUNT_DELETED, LIMIT_REACHED.
+    /// EXCLUDED_ROLES, ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
     pub(super) async fn insert_assignment(
         &mut self,
         receiver: PrincipalId,
@@ -139,16 +139,15 @@ impl Change<'_> {
     /// Writes an entry that the actor makes, beside those that the principal holds already.
     ///
     /// # Errors
-    /// ACCOUNT_DELETED, LIMIT_REACHED.
+    /// ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
     pub(super) async fn insert_entry(
         &mut self,
         principal: PrincipalId,
         held: &[EntryRow],
         entry: Entry,
     ) -> Result<EntryRow> {
-        let receiver = self.principal(principal).await?.ok_or_else(|| Error::not_found("principal"))?;
-        if matches!(&receiver.principal().kind, PrincipalKind::User(account) if account.deleted) {
-            return Err(deleted());
+        if let Some(user) = self.rows().user(UserId(principal.0)).await? {
+            require_live(&user)?;
         }
         if held.len() >= ENTRIES_MAX {
             let message = format!("a principal holds at most {ENTRIES_MAX} entries, this one holds {}", held.len());

@@ -35,7 +35,7 @@ impl App {
     ///
     /// # Errors
     /// INVALID_FIELDS, also for an owner that a user states; PERMISSION_UNDECLARED; NOT_FOUND; the nearest miss;
-    /// ROLE_RESTRICTED, NOT_CONTAINED; NOT_A_MEMBER, ACCOUNT_DELETED, LIMIT_REACHED.
+    /// ROLE_RESTRICTED, NOT_CONTAINED; NOT_A_MEMBER, ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
     pub async fn grant_permission(&self, ctx: &Ctx, draft: &Draft<GrantPermission>) -> Result<Done<EntryView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let cmd = draft.sound(change.wrong_with(draft.said()).await?)?;

@@ -12,7 +12,7 @@ use super::codes::{Place, carrier, place, unknown};
 use super::error::{Error, Result};
 use super::facts::{Facts, managers_of};
 use super::membership::company;
-use super::user::person;
+use super::user::{person, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx, Draft, Reason, Violation};
 use crate::domain::account::{Gate, User, Verified};
@@ -62,6 +62,8 @@ impl Change<'_> {
             draft.sound(vec![])?;
             return Err(Error::not_found("user"));
         };
+        // Who deletes them may have come first.
+        require_live(&user)?;
         let policy = Arc::clone(&self.catalogue().policy);
         let codes = self.codes_of_joining(&policy, &user, draft)?;
         let found = carrier(self.rows(), &codes).await?;

@@ -1,8 +1,8 @@
 //! Limits of public calls: per source and per mailbox, in this process.
 //!
 //! They keep a stranger from filling somebody's mailbox or the outbox; what they can't do is stop the owner of the
-//! mailbox for longer than a minute. Each replica counts for itself. Calls that must not tell whose a mailbox is answer
-//! after the same time, too: [`in_even_time`].
+//! mailbox for longer than a minute. Each replica counts for itself. Calls that must not tell whose a mailbox is take the
+//! same time, too: [`in_even_time`].
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::guard::{not_on_oneself, permissions};
 use super::membership::company;
 use super::organization::MemberView;
-use super::user::{check_etag, find_user, person};
+use super::user::{check_etag, find_user, person, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx, Name, Reason};
 use crate::cache::Subject;
@@ -78,7 +78,7 @@ impl App {
     ///
     /// # Errors
     /// NOT_FOUND, NOT_ON_ONESELF, a nearest miss, NOT_A_MEMBER; ACTOR_WOULD_GAIN, NOT_CONTAINED and ROLE_RESTRICTED for
-    /// attributes that a role's condition asks for; ETAG_MISMATCH, WOULD_ORPHAN.
+    /// attributes that a role's condition asks for; ACCOUNT_DELETED, ERASED, ETAG_MISMATCH, WOULD_ORPHAN.
     pub async fn update_member(&self, ctx: &Ctx, cmd: &UpdateMember) -> Result<Done<MemberView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let case = change.member_to_act_on(&cmd.organization, &cmd.user, permissions::UPDATE_USERS).await?;
@@ -204,6 +204,7 @@ impl Change<'_> {
         if member.attributes == *after {
             return Ok(member);
         }
+        require_live(&case.user)?;
         let (user, organization) = (member.user, member.organization);
         let assigned = self.assigns_roles_in(user, organization).await?;
         let before = std::mem::replace(&mut member.attributes, after.clone());

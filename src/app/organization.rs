@@ -139,8 +139,8 @@ impl App {
     /// stays as it is.
     ///
     /// # Errors
-    /// NOT_FOUND, a nearest miss, ACTOR_WOULD_GAIN; NOT_CONTAINED and ROLE_RESTRICTED for attributes; ADMINISTRATORS_DO_NOT_CREATE_USERS,
-    /// ONE_ORGANIZATION_PER_USER, EXCLUSIVE_KIND.
+    /// NOT_FOUND, a nearest miss, ACTOR_WOULD_GAIN; NOT_CONTAINED and ROLE_RESTRICTED for attributes; ACCOUNT_DELETED,
+    /// ERASED, ADMINISTRATORS_DO_NOT_CREATE_USERS, ONE_ORGANIZATION_PER_USER, EXCLUSIVE_KIND.
     pub async fn add_member(&self, ctx: &Ctx, cmd: &AddMember) -> Result<Done<MemberView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let organization = change.organization_to_act_on(&cmd.organization, permissions::ADD_MEMBERS).await?;

@@ -237,12 +237,10 @@ pub(super) fn require_live(user: &User) -> Result<()> {
     if user.is_erased() {
         return Err(Error::refused(Reason::Erased, "the account's personal data is erased"));
     }
-    if user.deleted_at.is_some() { Err(deleted()) } else { Ok(()) }
-}
-
-/// ACCOUNT_DELETED.
-pub(super) fn deleted() -> Error {
-    Error::refused(Reason::AccountDeleted, "the account is deleted")
+    if user.deleted_at.is_some() {
+        return Err(Error::refused(Reason::AccountDeleted, "the account is deleted"));
+    }
+    Ok(())
 }
 
 /// A stale etag is refused; none asks nothing.

@@ -198,11 +198,18 @@ both_backends!(a_deleted_account_is_out_and_its_address_is_nobodys_until_support
         scope: Some(pb::grant_permission_request::Scope::Organization("acme".to_owned())),
         ..Default::default()
     };
+    let attributed = pb::UpdateMemberRequest {
+        organization: "acme".to_owned(),
+        user: ann.id.clone(),
+        attributes: [("shift".to_owned(), "night".to_owned())].into(),
+        ..Default::default()
+    };
     for refused in [
         refusal(operator.suspend(&ann.id, "too").await),
         refusal(operator.assign(&ann.id, "remover", At::Organization("acme")).await),
         refusal(operator.assignments().grant_permission(grant).await),
         refusal(operator.add_member("globex", &ann.id).await),
+        refusal(operator.organizations().update_member(attributed).await),
     ] {
         assert_eq!(refused, failed(ErrorReason::AccountDeleted));
     }
