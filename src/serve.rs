@@ -64,6 +64,16 @@ pub enum StartError {
     SchemaBehind(usize),
     #[error("the schema is {0} changes ahead of this version, which accepts one")]
     SchemaAhead(usize),
+    #[error(
+        "the schema lacks {missing} changes of this version and has {unknown} that it does not know: it is of another \
+         branch of the program"
+    )]
+    SchemaDiverged { missing: usize, unknown: usize },
+    #[error(
+        "the database's role lacks {}: have its owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
+         … TO …", .0.join(", ")
+    )]
+    MissingRights(Vec<String>),
     #[error("the mail server can't be used as it is configured")]
     Mail(#[source] SmtpError),
     #[error("the contract can't be served")]
@@ -232,6 +242,11 @@ async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError>
         Schema::Ahead(changes) => Err(StartError::SchemaAhead(changes)),
         Schema::Behind(_) if migrate || !store.is_shared() => store.migrate().await.map_err(StartError::Database),
         Schema::Behind(changes) => Err(StartError::SchemaBehind(changes)),
+        Schema::Diverged { missing, unknown } => Err(StartError::SchemaDiverged { missing, unknown }),
+    }?;
+    match store.missing_rights().await.map_err(StartError::Database)? {
+        none if none.is_empty() => Ok(()),
+        rights => Err(StartError::MissingRights(rights)),
     }
 }
 

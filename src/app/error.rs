@@ -174,7 +174,11 @@ impl From<store::Error> for Error {
                 tracing::warn!(error = %source, "the database is unavailable");
                 Self::unavailable()
             }
-            store::Error::Conflict(_) | store::Error::Corrupt(_) => Self::internal(error),
+            store::Error::Conflict(_)
+            | store::Error::Corrupt(_)
+            | store::Error::MissingRight(_)
+            | store::Error::SchemaChange { .. }
+            | store::Error::HalfChanged { .. } => Self::internal(error),
         }
     }
 }

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Flags};
 use crate::serve::StartError;
+use crate::store::Schema;
 
 /// The exit code of unusable arguments or settings: `EX_USAGE` of sysexits.
 const USAGE: u8 = 64;
@@ -99,8 +100,12 @@ impl Verb {
 async fn migrate(config: &Config) -> Result<(), Failure> {
     let (store, _lock) = crate::serve::open(config).await?;
     store.migrate().await?;
+    let schema = store.schema().await?;
     store.close().await;
-    say("the schema is up to date")
+    match schema {
+        Schema::Ahead(changes) => say(&format!("nothing to do: the schema is {changes} changes ahead of this version")),
+        _ => say("the schema is up to date"),
+    }
 }
 
 fn show(config: &Config) -> Result<(), Failure> {

@@ -14,6 +14,18 @@ pub enum Error {
     /// A stored value can't be read, or a statement is wrong: a fault of ours.
     #[error("the record is corrupt: {0}")]
     Corrupt(String),
+    /// PostgreSQL denies its role something that a GRANT would allow.
+    #[error("the database's role lacks a right: {0}")]
+    MissingRight(String),
+    /// A change of the schema fails. Nothing of it was made.
+    #[error("the schema's change {change} can't be made, and nothing of it was: {cause}")]
+    SchemaChange { change: &'static str, cause: String },
+    /// A change of the schema fails because a part of it is there. Nothing more of it was made.
+    #[error(
+        "the schema is half-way into the change {change} ({cause}), as an earlier version left it that was stopped while \
+         it upgraded: restore a copy from before (`countersign restore`); if this was the first start, delete the file"
+    )]
+    HalfChanged { change: &'static str, cause: String },
 }
 
 /// The uniqueness that was violated.
@@ -50,6 +62,9 @@ impl From<DbErr> for Error {
                 |(postgres, sqlite, _): &&(&str, &str, Constraint)| text.contains(postgres) || text.contains(sqlite);
             return Self::Conflict(CONSTRAINTS.iter().find(named).map_or(Constraint::Other, |found| found.2));
         }
+        if let Some(denied) = denied(&error) {
+            return Self::MissingRight(denied);
+        }
         match error {
             DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Self::Unavailable(error),
             DbErr::Exec(RuntimeErr::SqlxError(ref cause)) | DbErr::Query(RuntimeErr::SqlxError(ref cause))
@@ -60,6 +75,15 @@ impl From<DbErr> for Error {
             other => Self::Corrupt(other.to_string()),
         }
     }
+}
+
+/// What PostgreSQL says where its role lacks a right (42501, insufficient privilege).
+fn denied(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return None;
+    };
+    let fault = cause.as_database_error().filter(|fault| fault.code().is_some_and(|code| code == "42501"))?;
+    Some(fault.message().to_owned())
 }
 
 /// Whether asking again may help: the connection, or the server's state, and not the statement.

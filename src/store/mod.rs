@@ -23,6 +23,7 @@ mod realm;
 mod registration;
 mod role;
 mod rows;
+mod schema;
 mod service_account;
 mod session;
 mod snapshot;
@@ -34,7 +35,6 @@ mod user;
 use std::path::Path;
 use std::time::Duration;
 
-use migrations::{Migrator, MigratorTrait};
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
@@ -52,6 +52,7 @@ pub use outbox::{Due, Letter};
 pub use registration::GivenCodes;
 pub use role::Forbidden;
 pub use rows::{ReadRows, Rows, TxRows};
+pub use schema::{Schema, SchemaChange};
 /// A pool or a transaction: what rows are asked on.
 pub use sea_orm::ConnectionTrait as Connection;
 pub use service_account::ServiceAccountFilter;
@@ -74,16 +75,6 @@ pub enum Location<'a> {
     Sqlite(&'a Path),
     /// A `postgres://` URL, which may hold a password.
     Postgres(&'a str),
-}
-
-/// Whether the schema is the one that this binary was built with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Schema {
-    Current,
-    /// So many changes are missing: run `migrate`.
-    Behind(usize),
-    /// So many changes are there that this binary does not know.
-    Ahead(usize),
 }
 
 /// The two pools of the record. On SQLite the writing one has a single connection; on PostgreSQL both are the same.
@@ -116,38 +107,6 @@ impl Store {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.backend() == DbBackend::Postgres
-    }
-
-    /// Brings the schema up to date.
-    ///
-    /// # Errors
-    /// Whatever a change of the schema runs into.
-    pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.write, None).await?)
-    }
-
-    /// Takes every change of the schema back. Everything in the record is lost.
-    ///
-    /// # Errors
-    /// Whatever a change of the schema runs into.
-    pub async fn unmigrate(&self) -> Result<()> {
-        Ok(Migrator::down(&self.write, None).await?)
-    }
-
-    /// Compares the schema with the one that this binary was built with.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the record can't be asked.
-    pub async fn schema(&self) -> Result<Schema> {
-        let known = Migrator::migrations().len();
-        let applied = Migrator::get_migration_models(&self.write).await.map(|rows| rows.len());
-        Ok(match applied {
-            Ok(applied) if applied > known => Schema::Ahead(applied - known),
-            Ok(applied) if applied < known => Schema::Behind(known - applied),
-            Ok(_) => Schema::Current,
-            Err(sea_orm::DbErr::Conn(error)) => return Err(sea_orm::DbErr::Conn(error).into()),
-            Err(_) => Schema::Behind(known),
-        })
     }
 
     /// Connections in use and connections at rest, of both pools.

@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// The only place that begins a transaction.
-    async fn transaction(&self) -> Result<DatabaseTransaction> {
+    pub(in crate::store) async fn transaction(&self) -> Result<DatabaseTransaction> {
         let options = TransactionOptions {
             sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()

@@ -17,3 +17,4 @@ mod support;
 mod systems;
 mod tls;
 mod tour;
+mod upgrade;

@@ -1,5 +1,6 @@
 //! What both databases must do alike, asked of the store itself.
 
+mod interrupted;
 mod migrations;
 mod plans;
 mod record;

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tonic::transport::Endpoint;
@@ -33,6 +33,14 @@ impl Binary {
         database: Option<&Throwaway>,
         change: impl FnOnce(&mut Command),
     ) -> Self {
+        let mut binary = Self::launch(home, database, change);
+        binary.ready().await;
+        binary.front = Front::new(binary.address, operator_key(home).await);
+        binary
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn launch(home: &Path, database: Option<&Throwaway>, change: impl FnOnce(&mut Command)) -> Self {
         // The port is free now; between here and its use nobody asks for it by number.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         // Past a limit on the size of files, a write fails as on a full disk, rather than end the process.
@@ -47,11 +55,26 @@ impl Binary {
         }
         change(&mut command);
         let child = command.spawn().unwrap();
-        let ready = tokio::time::timeout(PATIENCE, ready(format!("http://{address}")));
-        let mut binary = Self { address, front: Front::new(address, String::new()), child };
-        assert!(ready.await.is_ok(), "the server is not ready: {:?}", binary.child.try_wait());
-        binary.front = Front::new(address, operator_key(home).await);
-        binary
+        Self { address, front: Front::new(address, String::new()), child }
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&mut self) {
+        let url = format!("http://{}", self.address);
+        tokio::select! {
+            waited = tokio::time::timeout(PATIENCE, ready(url)) => assert!(waited.is_ok(), "the server is not ready"),
+            status = self.ended() => panic!("the server ended: {status:?}"),
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status,
+                None => tokio::time::sleep(GLANCE).await,
+            }
+        }
     }
 
     /// Where it listens.
