@@ -3,6 +3,7 @@
 mod account_facts;
 mod bad_input;
 mod enumeration;
+mod floods;
 mod fuzz;
 mod links;
 mod lists;

@@ -28,7 +28,7 @@ pub(crate) struct Person {
 
 impl Portal {
     /// Creates the realm, then gives it what is populated in `policy`.
-    pub(super) async fn open(operator: Caller, anybody: Caller, name: &str, policy: pb::Policy) -> Self {
+    pub(crate) async fn open(operator: Caller, anybody: Caller, name: &str, policy: pb::Policy) -> Self {
         let created = pb::CreateRealmRequest { name: name.to_owned(), ..Default::default() };
         operator.realms().create_realm(created).await.unwrap();
         let (operator, stranger) = (operator.in_realm(name), anybody.in_realm(name));

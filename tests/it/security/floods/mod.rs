@@ -1,0 +1,128 @@
+//! One tenant's slow or blocked work, and what is not anybody's work at all, leave everybody else's checks as they were.
+//!
+//! Each file is one flood. Each uses the [`Ruler`]: plain checks in a realm that has nothing to do with the flood, timed
+//! first in quiet and then beside it, in one run on one machine, so that only their ratio is asserted.
+
+mod update_user;
+
+use std::time::Duration;
+
+use countersign::app::clock::Clock;
+use countersign::grpc::pb::{self, Policy, Reach};
+use tokio::task::JoinSet;
+
+use crate::support::{ALLOWED, At, Caller, Portal, Reachable, ask, everywhere, grants, role};
+
+/// How much slower the slowest checks may be beside a flood.
+const RATIO_MAX: u32 = 3;
+/// Checks are taken to last at least this long: below it the ratio would measure how the machine schedules two threads,
+/// of which the client's calls and the server's answers both make use.
+const FLOOR: Duration = Duration::from_millis(15);
+/// Between two checks, so that the ruler is no load of its own.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// A realm of its own, and who asks there.
+pub(super) struct Ruler {
+    service: Caller,
+    subject: String,
+}
+
+/// How long checks took, the shortest first.
+#[derive(Debug)]
+pub(super) struct Latencies(Vec<Duration>);
+
+impl Ruler {
+    /// Makes the realm.
+    pub(super) async fn new(server: &impl Reachable) -> Self {
+        let portal = Portal::open(server.as_operator(), server.anonymous(), "bystander", Policy::default()).await;
+        portal.declare(&["orders.ship"]).await;
+        let of_all = |name: &str, pattern: &str| pb::CreateRoleRequest {
+            grants: grants(Reach::All, &[pattern]),
+            assignable: Some(everywhere(&[])),
+            ..role(name)
+        };
+        portal.define([of_all("ships", "orders.ship"), of_all("asks", "countersign.access.check")]).await;
+        let key = portal.operator.service("till").await.unwrap();
+        portal.operator.assign("till", "asks", At::Realm).await.unwrap();
+        portal.operator.assign("till", "ships", At::Realm).await.unwrap();
+        let service = server.as_key(&key);
+        let me = service.sessions().get_me(pb::GetMeRequest {}).await.unwrap().into_inner();
+        let Some(pb::get_me_response::Principal::ServiceAccount(till)) = me.principal else { panic!("{me:?}") };
+        let subject = till.id;
+        Self { service, subject }
+    }
+
+    /// Asks so many times, one after the other: of a principal that is kept and, every fourth time, of one that nobody
+    /// asked about before, which has to be loaded. Every question must be answered.
+    pub(super) async fn measure(&self, checks: usize) -> Latencies {
+        let mut taken = Vec::with_capacity(checks);
+        for number in 0..checks {
+            let unknown = uuid::Uuid::now_v7().to_string();
+            let subject = if number % 4 == 3 { &unknown } else { &self.subject };
+            let began = Clock::elapsed();
+            let answer = self.service.check(ask(subject, "orders.ship")).await.unwrap();
+            taken.push(Clock::elapsed() - began);
+            assert_eq!(answer == ALLOWED, *subject == self.subject, "{answer:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+        taken.sort();
+        Latencies(taken)
+    }
+
+    /// Measures in quiet, then beside `flood`, which goes on until what it is given says that it is over; asserts the
+    /// ratio.
+    pub(super) async fn unharmed_by(&self, checks: usize, flood: impl Future<Output = ()>) {
+        self.measure(checks / 4).await;
+        let quiet = self.measure(checks).await;
+        let mut flood = std::pin::pin!(flood);
+        let beside = tokio::select! {
+            beside = self.measure(checks) => beside,
+            () = &mut flood => panic!("the flood was over before the checks were"),
+        };
+        let limit = RATIO_MAX * quiet.p99().max(FLOOR);
+        eprintln!(
+            "quiet p50 {:?} p99 {:?}; beside p50 {:?} p99 {:?}; limit {limit:?}",
+            quiet.p50(),
+            quiet.p99(),
+            beside.p50(),
+            beside.p99()
+        );
+        assert!(beside.p99() <= limit, "p99 {:?} beside the flood, {:?} in quiet", beside.p99(), quiet.p99());
+    }
+}
+
+impl Latencies {
+    pub(super) fn p50(&self) -> Duration {
+        self.at(50)
+    }
+
+    pub(super) fn p99(&self) -> Duration {
+        self.at(99)
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
+    }
+}
+
+/// Keeps so many calls under way for as long as it is polled, whatever is answered.
+pub(super) async fn without_end<F>(at_once: usize, call: impl Fn(usize) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut calls = JoinSet::new();
+    for number in 0.. {
+        calls.spawn(call(number));
+        if calls.len() >= at_once {
+            calls.join_next().await;
+        }
+    }
+}
+
+/// The memory of a process that is in use, in MiB.
+#[expect(dead_code, reason = "for floods of memory")]
+pub(super) fn resident_mib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() / 1024
+}
