@@ -66,6 +66,7 @@ pub const CHANGES: &[Change] = &[
     both!("m0010_mail_lists"),
     both_and_postgres!("m0011_access"),
     both!("m0012_holders"),
+    both!("m0015_lock"),
 ];
 
 impl Change {

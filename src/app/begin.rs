@@ -54,7 +54,7 @@ impl App {
         let (secret, events) = self.make_operator(&tx, &ctx).await?;
         let mut stale = vec![crate::domain::change::Key::Catalogue];
         for event in &events {
-            tx.rows().append_audit(&done_line(self, &ctx, event)).await?;
+            tx.rows().append_audit(&[done_line(self, &ctx, event)]).await?;
             stale.extend(event.stale());
         }
         super::failpoint::reach("begin.before_commit").await;
@@ -134,7 +134,7 @@ impl App {
         let rows = tx.rows_of(realm.id);
         rows.insert_signing_key(&self.new_signing_key(realm.id, ctx.now)).await?;
         let created = Event::RealmCreated { realm: realm.id, name: realm.name };
-        rows.append_audit(&done_line(self, ctx, &created)).await?;
+        rows.append_audit(&[done_line(self, ctx, &created)]).await?;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::domain::account::User;
 use crate::domain::email::identity;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
+use crate::domain::ids::UserId;
 use crate::domain::time::days;
 use crate::store::Constraint;
 
@@ -113,8 +114,8 @@ impl Change<'_> {
         Ok((user, subject))
     }
 
-    /// Puts the team of who leaves below somebody else, each as by SetManager. Who is one of them takes the place: led
-    /// by whoever led before.
+    /// Puts the team of who leaves below somebody else, each as by SetManager, and all in a handful of statements. Who is
+    /// one of them takes the place: led by whoever led before.
     async fn move_team(&mut self, leaves: &User, new_manager: Option<&Handle>) -> Result<()> {
         let mut team = self.rows().team_of(leaves.id).await?;
         if team.is_empty() {
@@ -134,11 +135,31 @@ impl Change<'_> {
             return Err(Error::refused(Reason::TeamRemains, "the user leads others, and can't go on leading them"));
         }
         // First, so that nobody is put below who is still below the one that leaves.
-        team.sort_by_key(|member| *member != successor.id);
+        if team.contains(&successor.id) {
+            let successor = self.user_to_act_on(&Handle::Id(successor.id.0), permissions::SET_MANAGER, None).await?;
+            team.retain(|member| *member != successor.id);
+            self.lead(successor, leaves.manager).await?;
+        }
+        self.put_below(&team, leaves, successor.id).await
+    }
+
+    /// Puts everybody whom who leaves still leads below the successor.
+    async fn put_below(&mut self, team: &[UserId], leaves: &User, successor: UserId) -> Result<()> {
+        if team.is_empty() {
+            return Ok(());
+        }
+        let members = self.rows().users_of(team).await?;
+        self.gather(team.iter().map(|member| (*member).into())).await?;
+        for member in &members {
+            let subject = self.principal(member.id.into()).await?.ok_or_else(|| Error::not_found("user"))?;
+            self.account_to_act_on((member.clone(), subject), permissions::SET_MANAGER, None).await?;
+        }
+        self.require_may_lead(&members, Some(leaves.id), Some(successor)).await?;
+        self.rows().move_team(leaves.id, successor).await?;
+        self.forget_facts();
         for member in team {
-            let after = if member == successor.id { leaves.manager } else { Some(successor.id) };
-            let member = self.user_to_act_on(&Handle::Id(member.0), permissions::SET_MANAGER, None).await?;
-            self.lead(member, after).await?;
+            let (before, after) = (Some(leaves.id), Some(successor));
+            self.record(Event::ManagerSet { user: *member, before, after });
         }
         Ok(())
     }

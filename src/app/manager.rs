@@ -47,8 +47,7 @@ impl Change<'_> {
     /// Puts a user whom the caller may act on below another manager, or below none.
     pub(super) async fn lead(&mut self, mut user: User, after: Option<UserId>) -> Result<User> {
         if user.manager != after {
-            self.require_reach_over_managers(&user, after).await?;
-            self.require_no_manager_cycle(user.id, after).await?;
+            self.require_may_lead(std::slice::from_ref(&user), user.manager, after).await?;
             let before = std::mem::replace(&mut user.manager, after);
             self.save_user(&mut user).await?;
             self.record(Event::ManagerSet { user: user.id, before, after });
@@ -56,12 +55,27 @@ impl Change<'_> {
         Ok(user)
     }
 
-    async fn require_reach_over_managers(&self, user: &User, after: Option<UserId>) -> Result<()> {
-        self.require_no_growing_team(user.id.into(), after).await?;
+    /// Requires that these users, whom the caller may act on and who all have this manager, may be put below another one,
+    /// or below none.
+    ///
+    /// # Errors
+    /// ACTOR_WOULD_GAIN; the nearest miss over a manager; MANAGER_CYCLE, MANAGER_CHAIN_TOO_DEEP.
+    pub(super) async fn require_may_lead(
+        &self,
+        users: &[User],
+        before: Option<UserId>,
+        after: Option<UserId>,
+    ) -> Result<()> {
+        self.require_no_growing_team(users, after).await?;
+        self.require_reach_over_managers(before, after).await?;
+        self.require_no_manager_cycle(users, after).await
+    }
+
+    async fn require_reach_over_managers(&self, before: Option<UserId>, after: Option<UserId>) -> Result<()> {
         let mut guard = self.guard().await?;
         let me = guard.actor.principal().id;
-        for manager in user.manager.iter().chain(&after).filter(|manager| PrincipalId::from(**manager) != me) {
-            if let Some(subject) = self.principal((*manager).into()).await? {
+        for manager in before.into_iter().chain(after).filter(|manager| PrincipalId::from(*manager) != me) {
+            if let Some(subject) = self.principal(manager.into()).await? {
                 guard.require_over_account(permissions::SET_MANAGER, subject.principal()).await?;
             }
         }
@@ -69,13 +83,15 @@ impl Change<'_> {
     }
 
     /// Nobody comes to lead whom they did not lead before by a call of their own, be it as somebody's manager's manager.
-    async fn require_no_growing_team(&self, user: PrincipalId, after: Option<UserId>) -> Result<()> {
+    async fn require_no_growing_team(&self, users: &[User], after: Option<UserId>) -> Result<()> {
         let Some(manager) = after.map(PrincipalId::from) else { return Ok(()) };
         for leader in self.behind().await? {
             let would_lead =
                 leader == manager || self.catalogue().policy.team == Team::Chain && self.leads(leader, manager).await?;
-            if would_lead && !self.leads(leader, user).await? {
-                return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
+            for user in users.iter().filter(|_| would_lead) {
+                if !self.leads(leader, user.id.into()).await? {
+                    return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a manager of others"));
+                }
             }
         }
         Ok(())
@@ -86,36 +102,33 @@ impl Change<'_> {
         Ok(in_team(leader, &managers, self.catalogue().policy.team))
     }
 
-    async fn require_no_manager_cycle(&self, user: UserId, after: Option<UserId>) -> Result<()> {
-        let below = depth_below(self.rows(), user).await?;
+    async fn require_no_manager_cycle(&self, users: &[User], after: Option<UserId>) -> Result<()> {
+        let moved: Vec<_> = users.iter().map(|user| user.id).collect();
         let mut above = 0;
         let mut next = after;
-        while let Some(manager) = next {
-            if manager == user {
+        while let Some(manager) = next.filter(|_| above < MANAGERS_MAX) {
+            if moved.contains(&manager) {
                 return Err(Error::refused(Reason::ManagerCycle, "nobody leads somebody who leads them"));
             }
             above += 1;
-            if above + below > MANAGERS_MAX {
-                let message = format!("a chain of managers would be longer than {MANAGERS_MAX}");
-                return Err(Error::refused(Reason::ManagerChainTooDeep, message));
-            }
-            next = self.rows().user(manager).await?.and_then(|manager| manager.manager);
+            next = self.rows().manager_of(manager).await?;
+        }
+        if above > 0 && (next.is_some() || above + levels_from(self.rows(), &moved).await? > MANAGERS_MAX) {
+            let message = format!("a chain of managers would be longer than {MANAGERS_MAX}");
+            return Err(Error::refused(Reason::ManagerChainTooDeep, message));
         }
         Ok(())
     }
 }
 
-/// How many levels of people there are below somebody, themself counted.
-async fn depth_below<C: crate::store::Connection>(rows: Rows<'_, C>, user: UserId) -> Result<usize> {
-    let mut level = vec![user];
-    let mut depth = 0;
-    while !level.is_empty() && depth <= MANAGERS_MAX {
-        depth += 1;
-        let mut next = vec![];
-        for manager in level {
-            next.extend(rows.direct_reports(manager).await?);
-        }
-        level = next;
+/// How many levels of people there are from these users downwards, themselves counted; more than are allowed are not
+/// counted. Reads who leads at each level, and nobody else.
+pub(super) async fn levels_from<C: crate::store::Connection>(rows: Rows<'_, C>, users: &[UserId]) -> Result<usize> {
+    let mut leaders = rows.leaders_among(users).await?;
+    let mut levels = 1;
+    while !leaders.is_empty() && levels <= MANAGERS_MAX {
+        levels += 1;
+        leaders = rows.leaders_below(&leaders).await?;
     }
-    Ok(depth)
+    Ok(levels)
 }

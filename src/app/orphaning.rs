@@ -11,8 +11,13 @@ use super::{Actor, Reason};
 use crate::cache::Subject;
 use crate::domain::decision::{CompiledPrincipal, Question, opens_within};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, UserId};
+use crate::domain::permission::{PermissionName, Reach};
 use crate::domain::snapshot::{Entry, Principal};
-use crate::store::EntryFilter;
+use crate::store::ManagingQuery;
+
+/// Who might be left to assign roles is asked in so many at first, and then in so many at once.
+const FEW: u64 = 4;
+const MANY: u64 = 256;
 
 impl Change<'_> {
     /// Requires that somebody is left who can assign roles in each organization where this user can, once the user is
@@ -152,16 +157,37 @@ impl Change<'_> {
         Ok(false)
     }
 
+    /// Whether a member other than the one that leaves can assign roles in the organization. Asks the first few who might,
+    /// since one is enough, then ever more of them at once.
     async fn another_assigns(&self, organization: OrganizationId, leaving: Option<PrincipalId>) -> Result<bool> {
-        let filter = EntryFilter { organization: Some(organization), ..EntryFilter::default() };
-        let holders: BTreeSet<_> = self.rows().entries(&filter).await?.into_iter().map(|row| row.principal).collect();
-        for holder in holders.into_iter().filter(|holder| Some(*holder) != leaving) {
-            let Some(subject) = self.principal(holder).await? else { continue };
-            if subject.principal().is_user() && self.assigns_there(&subject, organization, |_| true).await? {
-                return Ok(true);
+        let Some(facts) = self.organization(organization).await? else { return Ok(false) };
+        let permission = reserved(self.catalogue(), permissions::ASSIGN)?;
+        let name = self.catalogue().permission(permission).map(|row| &row.name);
+        let query = ManagingQuery {
+            organization,
+            roles: self.catalogue().roles_opening(permission, Reach::All, &facts).collect(),
+            patterns: name.into_iter().flat_map(PermissionName::covering).collect(),
+            now: self.ctx.now,
+        };
+        let (mut after, mut size) = (None, FEW);
+        loop {
+            let candidates = self.rows().members_with(&query, after, size).await?;
+            let ended = (candidates.len() as u64) < size;
+            self.gather(candidates.iter().copied()).await?;
+            for candidate in candidates {
+                after = Some(candidate);
+                if Some(candidate) != leaving
+                    && let Some(subject) = self.principal(candidate).await?
+                    && self.assigns_there(&subject, organization, |_| true).await?
+                {
+                    return Ok(true);
+                }
             }
+            if ended {
+                return Ok(false);
+            }
+            size = MANY;
         }
-        Ok(false)
     }
 
     /// Whether a member's entries scoped to the organization give the right to assign roles there, at ALL. Gates and

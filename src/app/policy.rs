@@ -66,7 +66,7 @@ impl Change<'_> {
         let deepens = before.team == Team::Direct && after.team == Team::Chain;
         if deepens && !guard.allows(permissions::ESCALATE, None, None).await? {
             for leader in self.behind().await? {
-                if !self.rows().direct_reports(UserId(leader.0)).await?.is_empty() {
+                if !self.rows().leaders_among(&[UserId(leader.0)]).await?.is_empty() {
                     return Err(Error::refused(Reason::ActorWouldGain, "the caller's own team would grow"));
                 }
             }

@@ -95,7 +95,7 @@ impl App {
             trace_id: None,
         };
         let tx = self.store.begin(realm, Lock::Nothing).await?;
-        tx.rows().append_audit(&event).await?;
+        tx.rows().append_audit(&[event]).await?;
         tx.commit(vec![], random_mark(), at).await.map(drop)
     }
 }

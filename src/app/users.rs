@@ -1,5 +1,7 @@
 //! Listing users: a query narrows, and each of whom it finds is still decided by itself.
 
+use std::collections::BTreeSet;
+
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
@@ -130,18 +132,16 @@ where
     Ok(())
 }
 
-/// Everybody in somebody's team.
+/// Everybody in somebody's team, read level by level.
 pub(super) async fn team(rows: ReadRows<'_>, leader: UserId, team: Team) -> Result<Vec<UserId>> {
-    let mut members = rows.direct_reports(leader).await?;
-    let mut asked = 0;
-    while team == Team::Chain && asked < members.len() {
-        let next = members[asked];
-        asked += 1;
-        for report in rows.direct_reports(next).await? {
-            if report != leader && !members.contains(&report) {
-                members.push(report);
-            }
+    let mut members = BTreeSet::new();
+    let mut level = vec![leader];
+    while !level.is_empty() {
+        level = rows.direct_reports(&level).await?;
+        level.retain(|report| *report != leader && members.insert(*report));
+        if team == Team::Direct {
+            break;
         }
     }
-    Ok(members)
+    Ok(members.into_iter().collect())
 }

@@ -22,7 +22,8 @@ use crate::domain::decision::CompiledPrincipal;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId};
 use crate::domain::realm::Position;
-use crate::domain::snapshot::Organization;
+use crate::domain::snapshot::{Organization, Principal};
+use crate::domain::time::Timestamp;
 use crate::store::{self, Answer, Constraint, Lock, Tx, TxRows};
 
 /// A change that was made, or had been made before under the same request id.
@@ -100,18 +101,13 @@ impl App {
     async fn commit<T: Serialize>(&self, change: Change<'_>, value: T) -> Result<Done<T>> {
         let Change { ctx, tx, events, elsewhere, .. } = change;
         let rows = tx.rows();
-        let mut keys = vec![];
-        let mut mails = 0;
-        for event in &events {
-            rows.append_audit(&done_line(self, ctx, event)).await?;
-            for mail in event.mails() {
-                rows.enqueue(MessageId(self.clock.new_id()), &mail, ctx.now).await?;
-                mails += 1;
-            }
-            keys.extend(event.stale());
-        }
+        let lines: Vec<_> = events.iter().map(|event| done_line(self, ctx, event)).collect();
+        rows.append_audit(&lines).await?;
+        let mails: Vec<_> = events.iter().flat_map(Event::mails).map(|mail| (self.new_message(), mail)).collect();
+        rows.enqueue(&mails, ctx.now).await?;
+        let keys = events.iter().flat_map(Event::stale).collect();
         for (realm, event) in &elsewhere {
-            tx.rows_of(*realm).append_audit(&done_line(self, ctx, event)).await?;
+            tx.rows_of(*realm).append_audit(&[done_line(self, ctx, event)]).await?;
         }
         if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
             rows.keep_answer(&answer(ctx, actor, repeat, &value, tx.position())?).await?;
@@ -129,10 +125,14 @@ impl App {
         super::failpoint::reach_in("write.after_commit", ctx.realm).await;
         self.snapshots.committed(&committed).await;
         unsettled.settle();
-        if mails > 0 {
+        if !mails.is_empty() {
             self.mail_waits.notify_one();
         }
         Ok(Done { value, realm: ctx.realm, position: committed.position, replayed: false })
+    }
+
+    fn new_message(&self) -> MessageId {
+        MessageId(self.clock.new_id())
     }
 
     async fn replay<T: DeserializeOwned>(&self, change: Change<'_>, earlier: &Answer) -> Result<Done<T>> {
@@ -169,7 +169,7 @@ impl App {
             reason: Some(reason.name().to_owned()),
             ..line(self, ctx, None, None, json!({}))
         };
-        tx.rows().append_audit(&line).await?;
+        tx.rows().append_audit(&[line]).await?;
         tx.commit(vec![], random_mark(), ctx.now).await.map(drop)
     }
 }
@@ -253,6 +253,28 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Has these principals at hand, in a handful of statements, for what is asked about each of them.
+    pub(crate) async fn gather(&self, ids: impl IntoIterator<Item = PrincipalId>) -> Result<()> {
+        let unknown: Vec<_> = {
+            let known = self.subjects.lock();
+            ids.into_iter().filter(|id| !known.contains_key(id)).collect()
+        };
+        let loaded = self.tx.rows().principals(&unknown, self.ended_since()).await?;
+        let mut known = self.subjects.lock();
+        known.extend(unknown.into_iter().map(|id| (id, None)));
+        known.extend(loaded.into_iter().map(|found| (found.id, Some(self.compiled(found)))));
+        Ok(())
+    }
+
+    fn compiled(&self, found: Principal) -> Subject {
+        Arc::new(CompiledPrincipal::compile(Arc::new(found), self.catalogue()))
+    }
+
+    /// Since when ended sessions count: tokens of those that ended before have run out.
+    fn ended_since(&self) -> Timestamp {
+        self.ctx.now.before(2 * super::ACCESS_TOKEN_TTL)
+    }
+
     async fn earlier_answer(&self) -> Result<Option<Answer>> {
         let Some((actor, repeat)) = self.ctx.actor.id().zip(self.ctx.repeat.as_ref()) else { return Ok(None) };
         let earlier = self.tx.rows().answer(actor, self.ctx.rpc, &repeat.request_id).await?;
@@ -278,9 +300,8 @@ impl Facts for Change<'_> {
         if let Some(known) = self.subjects.lock().get(&id) {
             return Ok(known.clone());
         }
-        let since = self.ctx.now.before(2 * super::ACCESS_TOKEN_TTL);
-        let loaded = self.tx.rows().principal(id, since).await?.value;
-        let subject = loaded.map(|found| Arc::new(CompiledPrincipal::compile(Arc::new(found), self.catalogue())));
+        let loaded = self.tx.rows().principal(id, self.ended_since()).await?.value;
+        let subject = loaded.map(|found| self.compiled(found));
         self.subjects.lock().insert(id, subject.clone());
         Ok(subject)
     }

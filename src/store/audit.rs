@@ -2,7 +2,6 @@
 
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ActiveModelTrait,
     ActiveValue::{NotSet, Set},
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -14,6 +13,9 @@ use super::rows::{Rows, document, read};
 use crate::domain::audit::{AuditEvent, AuditLine, Outcome};
 use crate::domain::ids::{EventId, OrganizationId, PrincipalId};
 use crate::domain::time::Timestamp;
+
+/// Lines that one statement writes: a statement of PostgreSQL takes 65,535 values, one of SQLite half of that.
+const LINES_AT_ONCE: usize = 1_000;
 
 /// Which lines to list. Empty fields do not narrow.
 #[derive(Clone, Default, Debug)]
@@ -33,12 +35,20 @@ pub struct AuditFilter {
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
-    /// Appends a line.
+    /// Appends lines, in their order.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn append_audit(&self, line: &AuditLine) -> Result<()> {
-        let row = audit::ActiveModel {
+    pub async fn append_audit(&self, lines: &[AuditLine]) -> Result<()> {
+        for some in lines.chunks(LINES_AT_ONCE) {
+            let rows = some.iter().map(|line| self.line(line)).collect::<Result<Vec<_>>>()?;
+            audit::Entity::insert_many(rows).exec_without_returning(self.conn).await?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, line: &AuditLine) -> Result<audit::ActiveModel> {
+        Ok(audit::ActiveModel {
             sequence: NotSet,
             id: Set(line.id.0),
             realm_id: Set(self.realm.0),
@@ -54,9 +64,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             peer: Set(line.peer.clone()),
             request_id: Set(line.request_id.clone()),
             trace_id: Set(line.trace_id.clone()),
-        };
-        row.insert(self.conn).await?;
-        Ok(())
+        })
     }
 
     /// A page of the log, newest first.

@@ -24,7 +24,7 @@ impl Store {
         });
         common(&mut options, 1);
         let both = Database::connect(options).await?;
-        Ok(Self { write: both.clone(), read: both })
+        Ok(Self::counting(both, None))
     }
 
     /// Writes a copy of the embedded record, as of one instant, into an empty file. Those who write meanwhile go on. The

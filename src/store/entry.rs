@@ -116,7 +116,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 }
 
 /// See `Window::contains`.
-fn in_state(state: EntryState, now: Timestamp) -> Condition {
+pub(in crate::store) fn in_state(state: EntryState, now: Timestamp) -> Condition {
     let expired = entries::Column::ExpiresAt.lte(now.0);
     let lasting = Condition::any().add(entries::Column::ExpiresAt.is_null()).add(entries::Column::ExpiresAt.gt(now.0));
     let begun = Condition::any().add(entries::Column::NotBefore.is_null()).add(entries::Column::NotBefore.lte(now.0));

@@ -8,12 +8,16 @@ use std::collections::BTreeSet;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement, SimpleExpr, UnionType};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect};
 
-use super::entity::{entries, organizations};
+use super::entity::{entries, holds, memberships, organizations, users};
+use super::entry::in_state;
 use super::error::Result;
-use super::rows::Rows;
+use super::rows::{Rows, word};
+use crate::domain::account::ApprovalState;
+use crate::domain::entry::EntryState;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
-use crate::domain::permission::Pattern;
-use crate::domain::snapshot::Resource;
+use crate::domain::permission::{Pattern, Reach};
+use crate::domain::snapshot::{MembershipState, Resource};
+use crate::domain::time::Timestamp;
 
 /// Arms of one statement; SQLite takes 500 at the most.
 const ARMS_MAX: usize = 100;
@@ -38,7 +42,51 @@ pub enum Places {
     Listed(Vec<Option<OrganizationId>>),
 }
 
+/// Members of one organization whose entries scoped to it may give them a permission there.
+#[derive(Clone, Debug)]
+pub struct ManagingQuery {
+    pub organization: OrganizationId,
+    /// Those that may confer it there.
+    pub roles: Vec<RoleId>,
+    /// Those that cover it, granted at ALL.
+    pub patterns: Vec<Pattern>,
+    /// The instant at which entries count.
+    pub now: Timestamp,
+}
+
 impl<C: ConnectionTrait> Rows<'_, C> {
+    /// The next of those members after one of them, each once, by id. Whom the account's state, a hold or an undecided
+    /// membership keeps out for certain is left out.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn members_with(
+        &self,
+        query: &ManagingQuery,
+        after: Option<PrincipalId>,
+        limit: u64,
+    ) -> Result<Vec<PrincipalId>> {
+        let assigned = entries::Column::RoleId.is_in(query.roles.iter().map(|role| role.0));
+        let granted = entries::Column::RoleId.is_null();
+        let granted = granted.and(entries::Column::Pattern.is_in(query.patterns.iter().map(Pattern::as_str)));
+        let arms = [
+            assigned.and(entries::Column::Pattern.is_null()),
+            granted.and(entries::Column::Reach.eq(word(Reach::All)?)),
+        ];
+        let mut found = BTreeSet::new();
+        for arm in arms {
+            let mut members = page(self.arm([in_place(Some(query.organization)), arm]), after, limit);
+            members
+                .and_where(entries::Column::ResourceType.is_null())
+                .cond_where(in_state(EntryState::Active, query.now))
+                .and_where(may_act(query.organization)?);
+            for row in self.conn.query_all(&members).await? {
+                found.insert(PrincipalId(row.try_get("", "principal_id")?));
+            }
+        }
+        Ok(found.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
     /// The next candidates after one of them, each once, by id, `limit` at the most.
     ///
     /// # Errors
@@ -137,6 +185,30 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         }
         arm.take()
     }
+}
+
+/// Whether the holder of an entry is an approved user, not deleted and not held, and an ACTIVE member.
+fn may_act(organization: OrganizationId) -> Result<SimpleExpr> {
+    let holder = || (entries::Entity, entries::Column::PrincipalId);
+    let held = Query::select()
+        .column(holds::Column::UserId)
+        .from(holds::Entity)
+        .and_where(Expr::col((holds::Entity, holds::Column::UserId)).equals(holder()))
+        .take();
+    let live = Query::select()
+        .column((users::Entity, users::Column::Id))
+        .from(users::Entity)
+        .inner_join(
+            memberships::Entity,
+            Expr::col((memberships::Entity, memberships::Column::UserId)).equals((users::Entity, users::Column::Id)),
+        )
+        .and_where(Expr::col((users::Entity, users::Column::Id)).equals(holder()))
+        .and_where(users::Column::DeletedAt.is_null())
+        .and_where(users::Column::Approval.eq(word(ApprovalState::Approved)?))
+        .and_where(memberships::Column::OrganizationId.eq(organization.0))
+        .and_where(memberships::Column::State.eq(word(MembershipState::Active)?))
+        .take();
+    Ok(Expr::exists(live).and(Expr::exists(held).not()))
 }
 
 fn in_place(place: Option<OrganizationId>) -> SimpleExpr {

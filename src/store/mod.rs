@@ -33,17 +33,22 @@ mod unit_of_work;
 mod user;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ::metrics::Histogram;
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+
+use crate::telemetry::metrics;
 
 pub use access::EntryFilter;
 pub use audit::AuditFilter;
 pub use entry::{EntryQuery, EntryReach};
 pub use error::{Constraint, Error, Result};
-pub use holders::{HolderQuery, Places};
+pub use holders::{HolderQuery, ManagingQuery, Places};
 pub use idempotency::Answer;
 pub use members::MemberFilter;
 pub use message::MessageFilter;
@@ -82,6 +87,10 @@ pub enum Location<'a> {
 pub struct Store {
     write: DatabaseConnection,
     read: DatabaseConnection,
+    /// Statements sent on the writing pool.
+    statements: Arc<AtomicU64>,
+    /// How long changes hold their realm's row.
+    locked: Histogram,
 }
 
 impl Store {
@@ -94,13 +103,30 @@ impl Store {
             Location::Sqlite(file) => {
                 let write = Database::connect(sqlite(file, 1, false)).await?;
                 let read = Database::connect(sqlite(file, connections, true)).await?;
-                Ok(Self { write, read })
+                Ok(Self::counting(write, Some(read)))
             }
             Location::Postgres(url) => {
                 let both = Database::connect(postgres(url, connections)).await?;
-                Ok(Self { write: both.clone(), read: both })
+                Ok(Self::counting(both, None))
             }
         }
+    }
+
+    /// On a writing pool whose statements are counted, and a reading one; without, one for both.
+    fn counting(mut write: DatabaseConnection, read: Option<DatabaseConnection>) -> Self {
+        let statements = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&statements);
+        write.set_metric_callback(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let read = read.unwrap_or_else(|| write.clone());
+        Self { write, read, statements, locked: metrics::Database::register().locked }
+    }
+
+    /// Statements that were sent so far on the connections that changes are made on.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Whether other processes may write to the same record.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use super::entity::outbox;
@@ -17,6 +17,9 @@ use super::{CodeRow, Store};
 use crate::domain::ids::{CodeId, MessageId, RealmId, UserId};
 use crate::domain::message::{Mail, MessageState, Template};
 use crate::domain::time::Timestamp;
+
+/// Mails that one statement writes: a statement of SQLite takes 32,766 values.
+const MAILS_AT_ONCE: usize = 1_000;
 
 /// A mail that is due.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,12 +43,20 @@ pub enum Letter {
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
-    /// Puts a mail into the outbox, due at once.
+    /// Puts mails into the outbox, due at once.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn enqueue(&self, id: MessageId, mail: &Mail, now: Timestamp) -> Result<()> {
-        let row = outbox::ActiveModel {
+    pub async fn enqueue(&self, mails: &[(MessageId, Mail)], now: Timestamp) -> Result<()> {
+        for some in mails.chunks(MAILS_AT_ONCE) {
+            let rows = some.iter().map(|(id, mail)| self.letter(*id, mail, now)).collect::<Result<Vec<_>>>()?;
+            outbox::Entity::insert_many(rows).exec_without_returning(self.conn).await?;
+        }
+        Ok(())
+    }
+
+    fn letter(&self, id: MessageId, mail: &Mail, now: Timestamp) -> Result<outbox::ActiveModel> {
+        Ok(outbox::ActiveModel {
             id: Set(id.0),
             realm_id: Set(self.realm.0),
             template: Set(mail.template.name().to_owned()),
@@ -58,9 +69,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             attempts: Set(0),
             delivered_at: Set(None),
             last_error: Set(None),
-        };
-        row.insert(self.conn).await?;
-        Ok(())
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Loads what decisions are computed from: each snapshot in one statement, with the position that it was read at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, QueryResult};
@@ -10,14 +11,14 @@ use super::rows::{Attributes, Rows, read, statement, variant};
 use crate::domain::account::{AccountFacts, HoldCause};
 use crate::domain::catalogue::CatalogueSource;
 use crate::domain::change::Loaded;
-use crate::domain::ids::{EntryId, Mark, OrganizationId, PrincipalId, Revision, RoleId, SessionId, UserId};
+use crate::domain::ids::{EntryId, Mark, OrganizationId, PrincipalId, RealmId, Revision, RoleId, SessionId, UserId};
 use crate::domain::realm::{Position, SigningKeyRow};
 use crate::domain::snapshot::{
     Confers, Entry, Membership, Organization, Principal, PrincipalKind, Resource, Scope, Window,
 };
 use crate::domain::time::Timestamp;
 
-/// The arms of [`Rows::principal`], told apart by their first column.
+/// The arms of [`PRINCIPALS`], told apart by their first column.
 const REALM: i64 = 0;
 const USER: i64 = 1;
 const SERVICE_ACCOUNT: i64 = 2;
@@ -26,33 +27,37 @@ const MEMBERSHIP: i64 = 4;
 const ENTRY: i64 = 5;
 const ENDED_SESSION: i64 = 6;
 
-/// One statement, so that all of it is of one revision. $1 = realm, $2 = principal, $3 = since when ended sessions count:
-/// one that got its last tokens before has no live one.
-const PRINCIPAL: &str = "
-SELECT CAST(0 AS bigint) AS part, id AS u1, id AS u2, id AS u3, name AS t1, name AS t2, name AS t3, name AS t4,
+/// One statement, so that all of it is of one revision. $1 = realm, $2 = since when ended sessions count: one that got its
+/// last tokens before has no live one. `{ids}` = the principals; `u4` says whose a row is.
+const PRINCIPALS: &str = "
+SELECT CAST(0 AS bigint) AS part, id AS u1, id AS u2, id AS u3, id AS u4, name AS t1, name AS t2, name AS t3, name AS t4,
        revision AS n1, mark AS n2, CAST(NULL AS bigint) AS n3, CAST(NULL AS bigint) AS n4,
        CAST(NULL AS bigint) AS n5, CAST(NULL AS bigint) AS n6
 FROM realms WHERE id = $1
 UNION ALL
-SELECT 1, id, manager_id, NULL, approval, NULL, NULL, NULL, verified_at, deleted_at, valid_from, valid_until,
+SELECT 1, id, manager_id, NULL, id, approval, NULL, NULL, NULL, verified_at, deleted_at, valid_from, valid_until,
        session_epoch, CASE WHEN password_must_change THEN 1 ELSE 0 END
-FROM users WHERE id = $2 AND realm_id = $1
+FROM users WHERE id IN ({ids}) AND realm_id = $1
 UNION ALL
-SELECT 2, id, organization_id, NULL, name, NULL, NULL, NULL, disabled_at, NULL, NULL, NULL, NULL, NULL
-FROM service_accounts WHERE id = $2 AND realm_id = $1 AND deleted_at IS NULL
+SELECT 2, id, organization_id, NULL, id, name, NULL, NULL, NULL, disabled_at, NULL, NULL, NULL, NULL, NULL
+FROM service_accounts WHERE id IN ({ids}) AND realm_id = $1 AND deleted_at IS NULL
 UNION ALL
-SELECT 3, user_id, NULL, NULL, cause, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM holds WHERE user_id = $2 AND realm_id = $1
+SELECT 3, user_id, NULL, NULL, user_id, cause, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM holds WHERE user_id IN ({ids}) AND realm_id = $1
 UNION ALL
-SELECT 4, m.user_id, m.organization_id, NULL, m.state, m.attributes, o.kind, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM memberships m JOIN organizations o ON o.id = m.organization_id WHERE m.user_id = $2 AND m.realm_id = $1
+SELECT 4, m.user_id, m.organization_id, NULL, m.user_id, m.state, m.attributes, o.kind, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL
+FROM memberships m JOIN organizations o ON o.id = m.organization_id WHERE m.user_id IN ({ids}) AND m.realm_id = $1
 UNION ALL
-SELECT 5, id, role_id, organization_id, pattern, reach, resource_type, resource_id, not_before, expires_at,
+SELECT 5, id, role_id, organization_id, principal_id, pattern, reach, resource_type, resource_id, not_before, expires_at,
        NULL, NULL, NULL, NULL
-FROM entries WHERE principal_id = $2 AND realm_id = $1
+FROM entries WHERE principal_id IN ({ids}) AND realm_id = $1
 UNION ALL
-SELECT 6, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM sessions WHERE user_id = $2 AND realm_id = $1 AND ended_at >= $3 AND COALESCE(rotated_at, created_at) >= $3";
+SELECT 6, id, NULL, NULL, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM sessions WHERE user_id IN ({ids}) AND realm_id = $1 AND ended_at >= $2 AND COALESCE(rotated_at, created_at) >= $2";
+
+/// Principals that one statement loads; statements of few sizes, so that each is prepared once.
+const PRINCIPALS_AT_ONCE: usize = 256;
 
 const ORGANIZATION: &str = "
 SELECT r.revision, r.mark, o.id, o.kind, o.suspended, o.entitlements
@@ -64,13 +69,45 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn principal(&self, id: PrincipalId, ended_since: Timestamp) -> Result<Loaded<Principal>> {
-        let values = [self.realm.0.into(), id.0.into(), ended_since.0.into()];
-        let rows = self.conn.query_all_raw(statement(self.conn, PRINCIPAL, values)).await?;
-        let mut parts = Parts::default();
-        for row in &rows {
-            parts.take(row)?;
+        let (as_of, mut parts) = self.parts(&[id], ended_since).await?;
+        let value = parts.remove(&id).and_then(|parts| parts.assemble(self.realm, as_of, id));
+        Ok(Loaded { as_of, value })
+    }
+
+    /// What decisions about these principals are computed from, a statement for each few hundred; unknown ids are left out.
+    /// All are of one revision only in a transaction that holds the realm's row.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn principals(&self, ids: &[PrincipalId], ended_since: Timestamp) -> Result<Vec<Principal>> {
+        let mut found = vec![];
+        for some in ids.chunks(PRINCIPALS_AT_ONCE) {
+            let (as_of, parts) = self.parts(some, ended_since).await?;
+            found.extend(parts.into_iter().filter_map(|(id, parts)| parts.assemble(self.realm, as_of, id)));
         }
-        parts.assemble(self.realm, id)
+        Ok(found)
+    }
+
+    async fn parts(
+        &self,
+        ids: &[PrincipalId],
+        ended_since: Timestamp,
+    ) -> Result<(Position, BTreeMap<PrincipalId, Parts>)> {
+        let size = ids.len().next_power_of_two();
+        let places: Vec<_> = (0..size).map(|at| format!("${}", at + 3)).collect();
+        // Filled up with the first one.
+        let padded = ids.iter().chain(ids.iter().cycle()).take(size);
+        let values = [self.realm.0.into(), ended_since.0.into()].into_iter().chain(padded.map(|id| id.0.into()));
+        let sql = PRINCIPALS.replace("{ids}", &places.join(","));
+        let rows = self.conn.query_all_raw(statement(self.conn, sql, values)).await?;
+        let (mut as_of, mut parts) = (None, BTreeMap::<_, Parts>::new());
+        for row in &rows {
+            match row.try_get("", "part")? {
+                REALM => as_of = Some(position(row, "n1", "n2")?),
+                part => parts.entry(PrincipalId(row.try_get("", "u4")?)).or_default().take(part, row)?,
+            }
+        }
+        Ok((as_of.ok_or_else(|| corrupt("realm"))?, parts))
     }
 
     /// What decisions about an organization are computed from.
@@ -126,10 +163,9 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     }
 }
 
-/// What the arms have brought so far.
+/// What the arms have brought of a principal so far.
 #[derive(Default)]
 struct Parts {
-    as_of: Option<Position>,
     user: Option<(AccountFacts, Option<UserId>, i64)>,
     service_account: Option<PrincipalKind>,
     holds: Vec<HoldCause>,
@@ -139,11 +175,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn take(&mut self, row: &QueryResult) -> Result<()> {
+    fn take(&mut self, part: i64, row: &QueryResult) -> Result<()> {
         let id: uuid::Uuid = row.try_get("", "u1")?;
         let second: Option<uuid::Uuid> = row.try_get("", "u2")?;
-        match row.try_get("", "part")? {
-            REALM => self.as_of = Some(position(row, "n1", "n2")?),
+        match part {
             USER => self.user = Some((account(row)?, second.map(UserId), row.try_get("", "n5")?)),
             SERVICE_ACCOUNT => {
                 let disabled = row.try_get::<Option<i64>>("", "n1")?.is_some();
@@ -164,8 +199,7 @@ impl Parts {
         Ok(())
     }
 
-    fn assemble(mut self, realm: crate::domain::ids::RealmId, id: PrincipalId) -> Result<Loaded<Principal>> {
-        let as_of = self.as_of.ok_or_else(|| corrupt("realm"))?;
+    fn assemble(mut self, realm: RealmId, as_of: Position, id: PrincipalId) -> Option<Principal> {
         self.holds.sort_unstable();
         self.entries.sort_unstable_by_key(|entry| entry.id);
         let (kind, manager, session_epoch) = match (self.user, self.service_account) {
@@ -173,9 +207,9 @@ impl Parts {
                 (PrincipalKind::User(AccountFacts { holds: self.holds, ..facts }), manager, epoch)
             }
             (None, Some(kind)) => (kind, None, 0),
-            (None, None) => return Ok(Loaded { as_of, value: None }),
+            (None, None) => return None,
         };
-        let value = Principal {
+        Some(Principal {
             id,
             realm,
             as_of: as_of.revision,
@@ -185,8 +219,7 @@ impl Parts {
             entries: self.entries,
             session_epoch,
             ended_sessions: self.ended_sessions,
-        };
-        Ok(Loaded { as_of, value: Some(value) })
+        })
     }
 }
 

@@ -1,5 +1,8 @@
 //! One change: its rows, and everything that the events which it records imply, in one transaction.
 
+use std::time::Instant;
+
+use metrics::Histogram;
 use sea_orm::{
     ActiveValue::Set, DatabaseTransaction, EntityTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
@@ -13,6 +16,9 @@ use crate::domain::ids::{Mark, RealmId, Revision};
 use crate::domain::realm::{Position, Realm};
 use crate::domain::time::Timestamp;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter};
+
+/// Lines of the change log that one statement writes: a statement of SQLite takes 32,766 values.
+const LINES_AT_ONCE: usize = 1_000;
 
 /// Whether a transaction waits for its turn among those that change decisions in the realm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +37,29 @@ pub struct Tx {
     realm: RealmId,
     position: Position,
     catalogue_revision: Revision,
-    locked: bool,
+    /// Dropped once the transaction has ended.
+    locked: Option<Locked>,
+}
+
+/// Measures for how long a realm's row is held.
+#[derive(Debug)]
+struct Locked {
+    since: Instant,
+    held: Histogram,
+}
+
+impl Locked {
+    #[expect(clippy::disallowed_methods, reason = "a measurement, and no rule")]
+    fn now(held: &Histogram) -> Self {
+        Self { since: Instant::now(), held: held.clone() }
+    }
+}
+
+impl Drop for Locked {
+    #[expect(clippy::disallowed_methods, reason = "a measurement, and no rule")]
+    fn drop(&mut self) {
+        self.held.record(self.since.elapsed());
+    }
 }
 
 impl Store {
@@ -48,7 +76,8 @@ impl Store {
         let position =
             Position { revision: Revision(row.try_get("", "revision")?), mark: Mark(row.try_get("", "mark")?) };
         let catalogue_revision = Revision(row.try_get("", "catalogue_revision")?);
-        Ok(Tx { inner, realm, position, catalogue_revision, locked: lock == Lock::Realm })
+        let locked = (lock == Lock::Realm).then(|| Locked::now(&self.locked));
+        Ok(Tx { inner, realm, position, catalogue_revision, locked })
     }
 
     /// Begins a change in a realm that this very change makes.
@@ -58,7 +87,8 @@ impl Store {
     pub(in crate::store) async fn begin_new(&self, realm: &Realm) -> Result<Tx> {
         let Realm { id, position, catalogue_revision, .. } = realm;
         let inner = self.transaction().await?;
-        Ok(Tx { inner, realm: *id, position: *position, catalogue_revision: *catalogue_revision, locked: true })
+        let locked = Some(Locked::now(&self.locked));
+        Ok(Tx { inner, realm: *id, position: *position, catalogue_revision: *catalogue_revision, locked })
     }
 
     /// The only place that begins a transaction.
@@ -108,7 +138,7 @@ impl Tx {
         let mut position = before;
         if !keys.is_empty() {
             // INVARIANT: only a transaction that holds the realm's row moves its revision.
-            if !self.locked {
+            if self.locked.is_none() {
                 return Err(Error::Corrupt("a change of decisions without the realm's lock".into()));
             }
             position = Position { revision: Revision(before.revision.0 + 1), mark };
@@ -134,14 +164,16 @@ impl Tx {
             realm = realm.col_expr(realms::Column::CatalogueRevision, position.revision.0.into());
         }
         realm.exec(&self.inner).await?;
-        let lines = keys.iter().map(|key| changes::ActiveModel {
+        let line = |key: &Key| changes::ActiveModel {
             realm_id: Set(self.realm.0),
             revision: Set(position.revision.0),
             key: Set(key.to_string()),
             mark: Set(position.mark.0),
             at: Set(now.0),
-        });
-        changes::Entity::insert_many(lines).exec_without_returning(&self.inner).await?;
+        };
+        for some in keys.chunks(LINES_AT_ONCE) {
+            changes::Entity::insert_many(some.iter().map(line)).exec_without_returning(&self.inner).await?;
+        }
         Ok(())
     }
 }

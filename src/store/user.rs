@@ -1,6 +1,6 @@
 //! Users and their holds.
 
-use sea_orm::sea_query::{ExprTrait, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -12,6 +12,9 @@ use super::rows::{Rows, matching, search_text, variant, word};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status, User, Verified};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::time::Timestamp;
+
+/// Users that one statement names.
+const IDS_AT_ONCE: usize = 1_000;
 
 /// What sign-in reads of an account beyond its facts.
 #[derive(Clone, Debug)]
@@ -135,20 +138,89 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(people.into_iter().map(named(true)).chain(services.map(named(false))).collect())
     }
 
-    /// Whose direct manager this user is.
+    /// The direct reports of these managers, a statement for each thousand of them.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn direct_reports(&self, manager: UserId) -> Result<Vec<UserId>> {
-        let ids: Vec<uuid::Uuid> = self
-            .users()
-            .select_only()
-            .column(users::Column::Id)
+    pub async fn direct_reports(&self, managers: &[UserId]) -> Result<Vec<UserId>> {
+        let mut found = vec![];
+        for some in managers.chunks(IDS_AT_ONCE) {
+            let led = users::Column::ManagerId.is_in(some.iter().map(|id| id.0));
+            let ids = self.users().select_only().column(users::Column::Id).filter(led);
+            found.extend(ids.into_tuple::<uuid::Uuid>().all(self.conn).await?.into_iter().map(UserId));
+        }
+        Ok(found)
+    }
+
+    /// Those of these users that are somebody's manager.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn leaders_among(&self, users: &[UserId]) -> Result<Vec<UserId>> {
+        self.leaders(users::Column::Id, users).await
+    }
+
+    /// The direct reports of these managers that are somebody's manager themselves: one look into an index for each
+    /// report.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn leaders_below(&self, managers: &[UserId]) -> Result<Vec<UserId>> {
+        self.leaders(users::Column::ManagerId, managers).await
+    }
+
+    async fn leaders(&self, by: users::Column, ids: &[UserId]) -> Result<Vec<UserId>> {
+        let (leader, report) = (Alias::new("leader"), Alias::new("report"));
+        let mut found = vec![];
+        for some in ids.chunks(IDS_AT_ONCE) {
+            // A scalar with a limit: PostgreSQL looks it up row by row, where it would join the whole table for EXISTS.
+            let any = Query::select()
+                .column((report.clone(), users::Column::Id))
+                .from_as(users::Entity, report.clone())
+                .and_where(Expr::col((report.clone(), users::Column::RealmId)).eq(self.realm.0))
+                .and_where(
+                    Expr::col((report.clone(), users::Column::ManagerId)).equals((leader.clone(), users::Column::Id)),
+                )
+                .limit(1)
+                .take();
+            let leaders = Query::select()
+                .column((leader.clone(), users::Column::Id))
+                .from_as(users::Entity, leader.clone())
+                .and_where(Expr::col((leader.clone(), users::Column::RealmId)).eq(self.realm.0))
+                .and_where(Expr::col((leader.clone(), by)).is_in(some.iter().map(|id| id.0)))
+                .and_where(SimpleExpr::SubQuery(None, Box::new(any.into())).is_not_null())
+                .take();
+            for row in self.conn.query_all(&leaders).await? {
+                found.push(UserId(row.try_get("", "id")?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The manager of this user.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn manager_of(&self, user: UserId) -> Result<Option<UserId>> {
+        let own = self.users().select_only().column(users::Column::ManagerId).filter(users::Column::Id.eq(user.0));
+        let manager: Option<Option<uuid::Uuid>> = own.into_tuple().one(self.conn).await?;
+        Ok(manager.flatten().map(UserId))
+    }
+
+    /// Puts the whole team of a manager below another one, deleted accounts aside: each as a next version.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn move_team(&self, manager: UserId, after: UserId) -> Result<()> {
+        users::Entity::update_many()
+            .col_expr(users::Column::ManagerId, after.0.into())
+            .col_expr(users::Column::Version, Expr::col(users::Column::Version).add(1))
+            .filter(users::Column::RealmId.eq(self.realm.0))
             .filter(users::Column::ManagerId.eq(manager.0))
-            .into_tuple()
-            .all(self.conn)
+            .filter(users::Column::DeletedAt.is_null())
+            .exec(self.conn)
             .await?;
-        Ok(ids.into_iter().map(UserId).collect())
+        Ok(())
     }
 
     /// Whose direct manager this user is, deleted accounts aside.

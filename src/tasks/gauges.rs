@@ -38,6 +38,7 @@ impl Round for Gauges {
         let (used, idle) = self.app.store().connections();
         self.database.used.set(f64::from(used));
         self.database.idle.set(f64::from(idle));
+        self.database.statements.absolute(self.app.store().statements());
         let (waiting, dead) = self.app.store().mails_waiting_and_dead().await?;
         self.mail.waiting.set(gauge(waiting));
         self.mail.dead.set(gauge(dead));

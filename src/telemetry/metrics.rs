@@ -92,6 +92,10 @@ metrics! {
         "Duration of polls of the change log, by outcome.";
     WRITES = "countersign_write_duration_seconds" Kind::Histogram(DATABASE_SECONDS),
         "Duration of transactions that change something, from begin to commit.";
+    LOCKED = "countersign_realm_lock_duration_seconds" Kind::Histogram(DATABASE_SECONDS),
+        "How long changes hold their realm's row, from the lock to the end of the transaction.";
+    STATEMENTS = "countersign_database_statements_total" Kind::Counter,
+        "Statements sent on the connections that changes are made on.";
     CONNECTIONS = "countersign_database_connections" Kind::Gauge,
         "Connections to the database, by state.";
     HASHES_WAITING = "countersign_password_hash_queue" Kind::Gauge,
@@ -226,6 +230,8 @@ handles! {
     /// The record: its transactions, and the connections of its pool.
     Database {
         writes: Histogram = histogram(WRITES),
+        locked: Histogram = histogram(LOCKED),
+        statements: Counter = counter(STATEMENTS),
         used: Gauge = gauge(CONNECTIONS, "state" => "used"),
         idle: Gauge = gauge(CONNECTIONS, "state" => "idle"),
     }
@@ -282,6 +288,8 @@ mod tests {
             Tail::register().polls.record(0.001);
             let database = Database::register();
             database.writes.record(0.001);
+            database.locked.record(0.001);
+            database.statements.increment(1);
             database.used.set(1.0);
             let hashing = Hashing::register();
             hashing.waiting.set(1.0);

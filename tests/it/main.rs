@@ -10,6 +10,7 @@ mod begin;
 mod coherence;
 mod conformance;
 mod decisions;
+mod lock;
 mod relay;
 mod rpc;
 mod security;

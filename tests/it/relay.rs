@@ -124,7 +124,7 @@ impl World {
             tx.rows().insert_user(NewUser { user: &ann(now), password_hash: None }).await.unwrap();
             tx.rows().insert_code(&row).await.unwrap();
         }
-        tx.rows().enqueue(id, &Mail { template, to, user: None, code, parameters }, now).await.unwrap();
+        tx.rows().enqueue(&[(id, Mail { template, to, user: None, code, parameters })], now).await.unwrap();
         tx.commit(vec![], random_mark(), now).await.unwrap();
         id
     }

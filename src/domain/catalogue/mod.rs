@@ -19,9 +19,9 @@ use smallvec::SmallVec;
 use self::ranges::{Ranges, Run};
 use super::account::RealmGates;
 use super::ids::{OrganizationId, RealmId, Revision, RoleId};
-use super::permission::{Pattern, PermissionName, Reaches, Shape, reserved};
+use super::permission::{Pattern, PermissionName, Reach, Reaches, Shape, reserved};
 use super::policy::{OrganizationsPerUser, Policy};
-use super::snapshot::{Confers, Principal};
+use super::snapshot::{Confers, Organization, Principal};
 
 pub use self::role::{Assignable, Conditions, DefaultFor, Exclusion, Role, RoleRow};
 
@@ -202,6 +202,31 @@ impl Catalogue {
     pub fn roles_covering(&self, permission: PermissionId) -> impl Iterator<Item = RoleId> {
         let covers = move |role: &&CompiledRole| role.reaches(permission) != Reaches::NONE;
         self.roles.iter().filter(covers).map(|compiled| compiled.role.id)
+    }
+
+    /// The roles that may confer the permission at this reach when they are assigned in this organization, as far as that
+    /// hangs on its kind and on what it licenses.
+    pub fn roles_opening(
+        &self,
+        permission: PermissionId,
+        reach: Reach,
+        organization: &Organization,
+    ) -> impl Iterator<Item = RoleId> {
+        let licensed = |index: RoleIndex| {
+            let products = &self.at(index).role.conditions.any_entitlement;
+            products.is_empty() || organization.entitlements.iter().any(|held| products.contains(held))
+        };
+        let opens = move |compiled: &&CompiledRole| {
+            let kinds = &compiled.role.assignable.kinds;
+            let covering = |index: &&RoleIndex| self.at(**index).own.reaches(permission.0).meets(reach.into());
+            compiled.reaches(permission).meets(reach.into())
+                && (kinds.is_empty() || kinds.contains(&organization.kind))
+                && self.index(compiled.role.id).is_some_and(|root| {
+                    let mut covering = compiled.closure.iter().filter(covering);
+                    covering.any(|covers| self.route(root, *covers, licensed).is_some())
+                })
+        };
+        self.roles.iter().filter(opens).map(|compiled| compiled.role.id)
     }
 
     /// Whether what an entry confers may be the permission, conditions and reach aside.

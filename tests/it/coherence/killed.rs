@@ -186,7 +186,7 @@ async fn claim_and_die(home: &Path) {
     let parameters = ["name", "email", "reason"].map(|name| (name.to_owned(), String::new())).into();
     let mail = Mail { template: Template::Suspended, to, user: None, code: None, parameters };
     let tx = store.begin(realm, Lock::Nothing).await.unwrap();
-    tx.rows().enqueue(MessageId(uuid::Uuid::new_v4()), &mail, now).await.unwrap();
+    tx.rows().enqueue(&[(MessageId(uuid::Uuid::new_v4()), mail)], now).await.unwrap();
     tx.commit(vec![], random_mark(), now).await.unwrap();
     assert_eq!(store.claim_mails(now, Duration::from_secs(60), 10).await.unwrap().len(), 1);
     store.close().await;

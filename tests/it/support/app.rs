@@ -169,7 +169,7 @@ impl TestApp {
         let now = self.clock().now();
         let tx = store.begin(realm, Lock::Nothing).await.unwrap();
         // Due later than it is given up, so that nobody tries it in between.
-        tx.rows().enqueue(id, &mail, now.after(Duration::from_secs(3_600))).await.unwrap();
+        tx.rows().enqueue(&[(id, mail)], now.after(Duration::from_secs(3_600))).await.unwrap();
         tx.commit(vec![], random_mark(), now).await.unwrap();
         store.settle_mail(id, store::Letter::Dead("550 5.1.1".to_owned()), now).await.unwrap();
         id.to_string()
