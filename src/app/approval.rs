@@ -18,6 +18,7 @@ use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::organization::{Member, Organization};
 use crate::domain::snapshot::{Confers, MembershipState, Principal, Scope, Window};
+use crate::store::EntryFilter;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApproveRegistration {
@@ -161,18 +162,20 @@ impl Change<'_> {
             let role = find_role(self.catalogue(), role).ok_or_else(|| Error::not_found("roles"))?;
             let receiver: PrincipalId = to.id.into();
             self.guard().await?.require(permissions::ASSIGN, scope.organization(), Some(receiver)).await?;
-            self.confer_role(receiver, role, scope, None, Window::ALWAYS).await?;
+            let receiver = self.receiver_of(receiver).await?.ok_or_else(|| Error::not_found("user"))?;
+            self.confer_role(&receiver, role, scope, None, Window::ALWAYS).await?;
         }
         Ok(())
     }
 
     /// Approving again is no error as long as it asks for nothing new.
     async fn require_same_roles(&self, case: &Case, roles: &[Handle]) -> Result<()> {
-        let held = self.rows().entries_of(case.user.id.into()).await?;
         let scope = scope(case.membership.as_ref().map(|(member, _)| member.organization));
+        let (principal, there) = (Some(case.user.id.into()), Some(scope));
+        let held = self.rows().entries(&EntryFilter { principal, scope: there, ..EntryFilter::default() }).await?;
         for role in roles {
             let role = find_role(self.catalogue(), role).ok_or_else(|| Error::not_found("roles"))?;
-            if !held.iter().any(|row| row.entry.scope == scope && row.entry.confers == Confers::Role(role)) {
+            if !held.iter().any(|row| row.entry.confers == Confers::Role(role)) {
                 return Err(case.already_decided());
             }
         }

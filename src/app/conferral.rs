@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
 use super::membership::company;
+use super::receiver::Receiver;
 use super::user::{person, require_live};
 use super::write::Change;
 use crate::domain::assignment::{self, ENTRIES_MAX, Opened, Unfit, opened};
@@ -18,6 +19,7 @@ use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Conferred, Event};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, ServiceAccountId, UserId};
 use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
+use crate::store::EntryFilter;
 
 impl Change<'_> {
     /// Gives a role, by every rule but the call's own permission. A user who is no member of the scope's organization
@@ -29,19 +31,19 @@ impl Change<'_> {
     /// somebody from becoming a member; EXCLUDED_ROLES, ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
     pub(super) async fn confer_role(
         &mut self,
-        receiver: PrincipalId,
+        receiver: &Receiver,
         role: RoleId,
         scope: Scope,
         resource: Option<Resource>,
         window: Window,
     ) -> Result<EntryRow> {
         let role = self.catalogue().role(role).cloned().ok_or_else(|| Error::not_found("role"))?;
-        let subject = self.principal(receiver).await?.ok_or_else(|| Error::not_found("principal"))?;
-        self.require_may_give(subject.principal(), role.id, scope, resource.is_some()).await?;
+        let (principal, id) = (receiver.but_entries(), receiver.id());
+        self.require_may_give(principal, role.id, scope, resource.is_some()).await?;
         assignment::fits(&role, scope, resource.as_ref()).map_err(unfit)?;
-        self.require_kind(&role, subject.principal(), scope).await?;
-        if self.becomes_a_member(subject.principal(), scope).await? {
-            self.make_member(receiver, scope).await?;
+        self.require_kind(&role, principal, scope).await?;
+        if self.becomes_a_member(principal, scope).await? {
+            self.make_member(id, scope).await?;
         }
         let entry = Entry {
             id: EntryId(self.app.clock.new_id()),
@@ -50,11 +52,23 @@ impl Change<'_> {
             resource: resource.map(Box::new),
             window,
         };
-        let held = self.rows().entries_of(receiver).await?;
-        if let Some(there) = same(&held, &entry) {
-            return Ok(there.clone());
+        match self.same_entry(id, &entry).await? {
+            Some(there) => Ok(there),
+            None => self.insert_assignment(id, &role, entry).await,
         }
-        self.insert_assignment(receiver, &role, &held, entry).await
+    }
+
+    /// The entry that is there with the same coordinates and window.
+    pub(super) async fn same_entry(&self, principal: PrincipalId, wanted: &Entry) -> Result<Option<EntryRow>> {
+        let Entry { id: _, confers, scope, resource, window: _ } = wanted;
+        let (roles, pattern) = match confers {
+            Confers::Role(role) => (Some(vec![*role]), None),
+            Confers::Grant { pattern, reach: _ } => (None, Some(pattern.clone())),
+        };
+        let resource = Some(resource.as_deref().cloned());
+        let filter = EntryFilter { principal: Some(principal), roles, pattern, scope: Some(*scope), resource };
+        let held = self.rows().entries(&filter).await?;
+        Ok(held.into_iter().find(|row| Entry { id: wanted.id, ..row.entry.clone() } == *wanted))
     }
 
     /// Writes an assignment beside what the principal holds already, and says so.
@@ -65,11 +79,10 @@ impl Change<'_> {
         &mut self,
         receiver: PrincipalId,
         role: &Role,
-        held: &[EntryRow],
         entry: Entry,
     ) -> Result<EntryRow> {
-        self.require_no_exclusion(held, role, entry.scope)?;
-        let row = self.insert_entry(receiver, held, entry).await?;
+        self.require_no_exclusion(receiver, role, entry.scope).await?;
+        let row = self.insert_entry(receiver, entry).await?;
         let conferred = self.conferred(&row, shown_title(role)).await?;
         self.record(Event::RoleAssigned(conferred));
         Ok(row)
@@ -91,11 +104,22 @@ impl Change<'_> {
         let oneself = self.behind().await?;
         let to = To::Receiver(receiver);
         require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
-        for Opened { role, scope, on_resource } in opened(self.catalogue(), receiver, role, scope, self.ctx.now) {
+        let waiting = self.waiting_for(receiver.id, role).await?;
+        for Opened { role, scope, on_resource } in opened(self.catalogue(), &waiting, role, scope, self.ctx.now) {
             require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
         }
         let passed_on = assignment::passed_on(self.catalogue(), &[role]);
         self.require_may_pass_on(passed_on, scope, Some(receiver)).await
+    }
+
+    /// What the principal holds that may confer only beside this role.
+    async fn waiting_for(&self, principal: PrincipalId, role: RoleId) -> Result<Vec<Entry>> {
+        let waiting = assignment::waiting_for(self.catalogue(), role);
+        if waiting.is_empty() {
+            return Ok(vec![]);
+        }
+        let filter = EntryFilter { principal: Some(principal), roles: Some(waiting), ..EntryFilter::default() };
+        Ok(self.rows().entries(&filter).await?.into_iter().map(|row| row.entry).collect())
     }
 
     /// Requires that the actor could itself assign each of these roles, which this holder, or whoever comes to be one,
@@ -140,17 +164,13 @@ impl Change<'_> {
     ///
     /// # Errors
     /// ACCOUNT_DELETED, ERASED, LIMIT_REACHED.
-    pub(super) async fn insert_entry(
-        &mut self,
-        principal: PrincipalId,
-        held: &[EntryRow],
-        entry: Entry,
-    ) -> Result<EntryRow> {
+    pub(super) async fn insert_entry(&mut self, principal: PrincipalId, entry: Entry) -> Result<EntryRow> {
         if let Some(user) = self.rows().user(UserId(principal.0)).await? {
             require_live(&user)?;
         }
-        if held.len() >= ENTRIES_MAX {
-            let message = format!("a principal holds at most {ENTRIES_MAX} entries, this one holds {}", held.len());
+        let held = self.rows().count_entries(principal).await?;
+        if held >= ENTRIES_MAX {
+            let message = format!("a principal holds at most {ENTRIES_MAX} entries, this one holds {held}");
             let facts = vec![("limit", ENTRIES_MAX.to_string())];
             return Err(Error::refused_with(Reason::LimitReached, message, facts));
         }
@@ -229,8 +249,11 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn require_no_exclusion(&self, held: &[EntryRow], role: &Role, scope: Scope) -> Result<()> {
-        let held: Vec<_> = held.iter().map(|row| row.entry.clone()).collect();
+    async fn require_no_exclusion(&self, receiver: PrincipalId, role: &Role, scope: Scope) -> Result<()> {
+        if self.catalogue().exclusions.is_empty() {
+            return Ok(());
+        }
+        let held: Vec<_> = self.rows().entries_of(receiver).await?.into_iter().map(|row| row.entry).collect();
         let Some(broken) = assignment::excluded(self.catalogue(), &held, role.id, scope, self.ctx.now) else {
             return Ok(());
         };
@@ -290,11 +313,6 @@ async fn require_conferrable(guard: &mut Guard<'_, Change<'_>>, giving: &Giving<
         }
         outcome => outcome,
     }
-}
-
-/// The entry that is there with the same coordinates and window.
-pub(super) fn same<'a>(held: &'a [EntryRow], wanted: &Entry) -> Option<&'a EntryRow> {
-    held.iter().find(|row| Entry { id: wanted.id, ..row.entry.clone() } == *wanted)
 }
 
 /// The refusal of whoever lacks `countersign.roles.assign_restricted`.

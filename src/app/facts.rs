@@ -25,6 +25,9 @@ pub(crate) trait Facts: Sync {
         &self,
         id: PrincipalId,
     ) -> impl Future<Output = std::result::Result<Option<Subject>, Self::Fault>> + Send;
+    /// Somebody's direct manager.
+    fn manager(&self, id: PrincipalId)
+    -> impl Future<Output = std::result::Result<Option<UserId>, Self::Fault>> + Send;
     fn organization(
         &self,
         id: OrganizationId,
@@ -40,6 +43,10 @@ impl<S: Source> Facts for View<'_, S> {
 
     async fn principal(&self, id: PrincipalId) -> std::result::Result<Option<Subject>, Self::Fault> {
         View::principal(self, id).await
+    }
+
+    async fn manager(&self, id: PrincipalId) -> std::result::Result<Option<UserId>, Self::Fault> {
+        Ok(View::principal(self, id).await?.and_then(|subject| subject.principal().manager))
     }
 
     async fn organization(&self, id: OrganizationId) -> std::result::Result<Option<Arc<Organization>>, Self::Fault> {
@@ -143,11 +150,11 @@ pub(crate) async fn managers_of<F: Facts>(
         Team::Chain => MANAGERS_MAX,
     };
     let mut managers = SmallVec::new();
-    let mut next = facts.principal(owner).await?.and_then(|owner| owner.principal().manager);
+    let mut next = facts.manager(owner).await?;
     while let Some(manager) = next.filter(|_| managers.len() < most) {
         managers.push(manager);
         if managers.len() < most {
-            next = facts.principal(manager.into()).await?.and_then(|above| above.principal().manager);
+            next = facts.manager(manager.into()).await?;
         }
     }
     Ok(managers)

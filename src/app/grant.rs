@@ -1,21 +1,21 @@
 //! Granting single permissions, on everything in reach or on one resource that its owner shares.
 
-use super::conferral::{is_stranger, not_a_member, same};
+use super::conferral::{is_stranger, not_a_member};
 use super::entry::{EntryView, views};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Through, permissions};
 use super::permission::undeclared;
-use super::receiver::{Opening, Place};
+use super::receiver::{Opening, Place, Receiver};
 use super::write::{Change, Done};
 use super::{App, Ctx, Draft, Reason, Violation};
-use crate::cache::Subject;
 use crate::domain::entry::EntryRow;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{EntryId, PrincipalId};
 use crate::domain::permission::{Pattern, Reach};
-use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
+use crate::domain::snapshot::{Confers, Entry, Resource, Scope, Window};
+use crate::store::EntryFilter;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GrantPermission {
@@ -40,12 +40,11 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             let cmd = draft.sound(change.wrong_with(draft.said()).await?)?;
             let owner = change.stated_owner(cmd.owner.as_ref()).await?;
-            let subject = change.receiver(&cmd.principal).await?;
-            let receiver = subject.principal();
+            let receiver = change.receiver(&cmd.principal).await?;
             let confers = Confers::Grant { pattern: cmd.pattern.clone(), reach: cmd.reach };
-            let scope = change.scope_to_grant_in(receiver, &cmd.place, owner).await?;
-            change.require_may_confer_grant(&confers, scope, cmd.resource.is_some(), owner, receiver).await?;
-            if let Some(organization) = scope.organization().filter(|id| is_stranger(receiver, *id)) {
+            let scope = change.scope_to_grant_in(&receiver, &cmd.place, owner).await?;
+            change.require_may_confer_grant(&confers, scope, cmd.resource.is_some(), owner, receiver.id()).await?;
+            if let Some(organization) = scope.organization().filter(|id| is_stranger(receiver.but_entries(), *id)) {
                 return Err(not_a_member(organization));
             }
             let entry = Entry {
@@ -55,11 +54,10 @@ impl App {
                 resource: cmd.resource.clone().map(Box::new),
                 window: cmd.window,
             };
-            let held = change.rows().entries_of(receiver.id).await?;
-            if let Some(there) = same(&held, &entry) {
-                return change.entry_view(there.clone()).await;
+            if let Some(there) = change.same_entry(receiver.id(), &entry).await? {
+                return change.entry_view(there).await;
             }
-            let row = change.insert_entry(receiver.id, &held, entry).await?;
+            let row = change.insert_entry(receiver.id(), entry).await?;
             let conferred = change.conferred(&row, shown(&row.entry)).await?;
             change.record(Event::PermissionGranted(conferred));
             change.entry_view(row).await
@@ -99,26 +97,26 @@ impl App {
             let wrong = change.wrong_owner(draft.said().owner.as_ref()).await?;
             let cmd = draft.sound(wrong.into_iter().collect())?;
             let owner = change.stated_owner(cmd.owner.as_ref()).await?;
-            let (subject, rows) = match &cmd.which {
+            let (holder, rows) = match &cmd.which {
                 RevokedGrants::One(id) => change.one_grant(*id, owner).await?,
                 RevokedGrants::Every { principal, pattern, place, resource } => {
-                    let subject = change.receiver(principal).await?;
-                    let scope = change.scope_to_grant_in(subject.principal(), place, owner).await?;
-                    let mut rows = change.rows().entries_of(subject.principal().id).await?;
-                    rows.retain(|EntryRow { entry, .. }| {
-                        let granted = matches!(&entry.confers, Confers::Grant { pattern: own, .. } if own == pattern);
-                        granted && entry.scope == scope && entry.resource.as_deref() == resource.as_ref()
-                    });
-                    (subject, rows)
+                    let holder = change.receiver(principal).await?;
+                    let filter = EntryFilter {
+                        principal: Some(holder.id()),
+                        pattern: Some(pattern.clone()),
+                        scope: Some(change.scope_to_grant_in(&holder, place, owner).await?),
+                        resource: Some(resource.clone()),
+                        ..EntryFilter::default()
+                    };
+                    (holder.id(), change.rows().entries(&filter).await?)
                 }
             };
-            let holder = subject.principal();
             for EntryRow { entry, .. } in &rows {
                 let on_resource = entry.resource.is_some();
                 change.require_may_confer_grant(&entry.confers, entry.scope, on_resource, owner, holder).await?;
             }
             let taken: Vec<_> = rows.iter().map(|row| row.entry.id).collect();
-            change.require_no_stripping(holder.id, &taken).await?;
+            change.require_no_stripping(holder, &taken).await?;
             for row in &rows {
                 let conferred = change.conferred(row, shown(&row.entry)).await?;
                 change.rows().delete_entry(row.entry.id).await?;
@@ -147,18 +145,13 @@ impl Change<'_> {
 
     /// The scope in which the actor grants to this principal and takes grants from it: by its right to grant there, or to
     /// share what the stated owner owns.
-    async fn scope_to_grant_in(
-        &self,
-        receiver: &Principal,
-        place: &Place,
-        owner: Option<PrincipalId>,
-    ) -> Result<Scope> {
+    async fn scope_to_grant_in(&self, receiver: &Receiver, place: &Place, owner: Option<PrincipalId>) -> Result<Scope> {
         let mut guard = self.guard().await?;
-        let mut openings: Vec<Opening> = vec![(permissions::GRANT, Some(receiver.id))];
+        let mut openings: Vec<Opening> = vec![(permissions::GRANT, Some(receiver.id()))];
         openings.extend(owner.map(|owner| (permissions::SHARE, Some(owner))));
         let (scope, reaches) = self.scope_for(&mut guard, receiver, place, &openings).await?;
         if !reaches {
-            guard.require(permissions::GRANT, scope.organization(), Some(receiver.id)).await?;
+            guard.require(permissions::GRANT, scope.organization(), Some(receiver.id())).await?;
         }
         Ok(scope)
     }
@@ -170,31 +163,31 @@ impl Change<'_> {
         scope: Scope,
         on_resource: bool,
         owner: Option<PrincipalId>,
-        receiver: &Principal,
+        receiver: PrincipalId,
     ) -> Result<()> {
         if let Confers::Grant { pattern, .. } = confers {
             self.require_unrestricted(pattern, scope).await?;
         }
         let mut guard = self.guard().await?;
-        guard.require_contained(confers, scope, on_resource, owner, receiver.id).await
+        guard.require_contained(confers, scope, on_resource, owner, receiver).await
     }
 
     /// The one grant of that id, with whose it is.
-    async fn one_grant(&self, id: EntryId, owner: Option<PrincipalId>) -> Result<(Subject, Vec<EntryRow>)> {
+    async fn one_grant(&self, id: EntryId, owner: Option<PrincipalId>) -> Result<(PrincipalId, Vec<EntryRow>)> {
         let unknown = || Error::not_found("entry");
         let row = self.rows().entry(id).await?.ok_or_else(unknown)?;
         if matches!(row.entry.confers, Confers::Role(_)) {
             return Err(unknown());
         }
-        let subject = self.principal(row.principal).await?.ok_or_else(unknown)?;
+        let holder = self.receiver_of(row.principal).await?.ok_or_else(unknown)?;
         let place = match row.entry.scope {
             Scope::Realm => Place::Realm,
             Scope::Organization(id) => Place::Organization(Handle::Id(id.0)),
         };
-        match self.scope_to_grant_in(subject.principal(), &place, owner).await {
+        match self.scope_to_grant_in(&holder, &place, owner).await {
             Err(Error::Refused(refusal)) if refusal.reason == Reason::NotFound => Err(unknown()),
             Err(error) => Err(error),
-            Ok(_) => Ok((subject, vec![row])),
+            Ok(_) => Ok((holder.id(), vec![row])),
         }
     }
 

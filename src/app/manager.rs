@@ -111,7 +111,7 @@ impl Change<'_> {
                 return Err(Error::refused(Reason::ManagerCycle, "nobody leads somebody who leads them"));
             }
             above += 1;
-            next = self.rows().manager_of(manager).await?;
+            next = self.manager(manager.into()).await?;
         }
         if above > 0 && (next.is_some() || above + levels_from(self.rows(), &moved).await? > MANAGERS_MAX) {
             let message = format!("a chain of managers would be longer than {MANAGERS_MAX}");

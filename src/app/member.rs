@@ -234,11 +234,11 @@ impl Change<'_> {
         }
         let mut guard = self.guard().await?;
         guard.require_not_reaching_up(subject.principal(), Some(organization.id)).await?;
-        let (principal, scope) = (Some(user.id.into()), Some(organization.id));
-        let filter = EntryFilter { principal, organization: scope, ..EntryFilter::default() };
+        let (principal, scope) = (Some(user.id.into()), Some(Scope::Organization(organization.id)));
+        let filter = EntryFilter { principal, scope, ..EntryFilter::default() };
         let rows = self.rows().entries(&filter).await?;
         self.require_may_take_restricted(&rows).await?;
-        self.require_no_orphaning(user.id, scope).await?;
+        self.require_no_orphaning(user.id, Some(organization.id)).await?;
         self.rows().delete_entries_in(user.id.into(), organization.id).await?;
         self.rows().delete_membership(user.id, organization.id).await?;
         self.forget_facts();

@@ -12,6 +12,7 @@ use crate::domain::ids::{EntryId, RoleId};
 use crate::domain::organization::{Member, Organization};
 use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::snapshot::{Confers, Entry, MembershipState, Scope, Window};
+use crate::store::EntryFilter;
 
 impl Change<'_> {
     /// Makes a membership ACTIVE and gives the default roles that come with it. A membership that is ACTIVE stays as it
@@ -64,12 +65,13 @@ impl Change<'_> {
 
     async fn give_default_roles(&mut self, user: &User, organization: &Organization) -> Result<()> {
         let scope = Scope::Organization(organization.id);
-        let held = self.rows().entries_of(user.id.into()).await?;
+        let (principal, there) = (Some(user.id.into()), Some(scope));
+        let held = self.rows().entries(&EntryFilter { principal, scope: there, ..EntryFilter::default() }).await?;
         let comes = |role: &&crate::domain::catalogue::Role| {
             let assignable = &role.assignable;
             let kind = assignable.kinds.is_empty() || assignable.kinds.contains(&organization.kind);
             let confers = Confers::Role(role.id);
-            let held = held.iter().any(|row| row.entry.scope == scope && row.entry.confers == confers);
+            let held = held.iter().any(|row| row.entry.confers == confers);
             assignable.organization && kind && assignable.default.includes(&organization.kind) && !held
         };
         let roles: Vec<(RoleId, String)> =

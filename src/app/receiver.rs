@@ -6,7 +6,6 @@ use super::facts::Facts;
 use super::guard::{Guard, permissions};
 use super::user::find_user;
 use super::write::Change;
-use crate::cache::Subject;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::snapshot::{Principal, PrincipalKind, Scope};
@@ -18,13 +17,29 @@ pub enum Place {
     Organization(Handle),
 }
 
+/// Who is given something or loses it, as if it held nothing: what it holds is looked up where it matters, so that who
+/// holds a thousand entries is given one more as soon as who holds none.
+#[derive(Clone, Debug)]
+pub(super) struct Receiver(Principal);
+
+impl Receiver {
+    pub(super) fn id(&self) -> PrincipalId {
+        self.0.id
+    }
+
+    /// Its account, its memberships and its manager; its entries are not there.
+    pub(super) fn but_entries(&self) -> &Principal {
+        &self.0
+    }
+}
+
 /// A permission that opens a call, about what that owner owns.
 pub(super) type Opening = (&'static str, Option<PrincipalId>);
 
 impl Change<'_> {
     /// A principal named by its id, a user's e-mail address or a service account's name. Whether the caller may know of
     /// it is yet to be asked: [`Change::scope_for`].
-    pub(super) async fn receiver(&self, handle: &Handle) -> Result<Subject> {
+    pub(super) async fn receiver(&self, handle: &Handle) -> Result<Receiver> {
         let id = match handle {
             Handle::Id(id) => Some(PrincipalId(*id)),
             Handle::Natural(email) if email.contains('@') => {
@@ -32,11 +47,16 @@ impl Change<'_> {
             }
             Handle::Natural(name) => self.rows().service_account_named(name).await?.map(|account| account.id.into()),
         };
-        let subject = match id {
-            Some(id) => self.principal(id).await?,
+        match id {
+            Some(id) => self.receiver_of(id).await?,
             None => None,
-        };
-        subject.ok_or_else(|| Error::not_found("principal"))
+        }
+        .ok_or_else(|| Error::not_found("principal"))
+    }
+
+    /// The principal of that id, as somebody who is given something.
+    pub(super) async fn receiver_of(&self, id: PrincipalId) -> Result<Option<Receiver>> {
+        Ok(self.rows().principal_but_entries(id, self.ended_since()).await?.map(Receiver))
     }
 
     /// The scope, once the receiver and it are the caller's to know of, and whether one of the openings holds there.
@@ -49,10 +69,11 @@ impl Change<'_> {
     pub(super) async fn scope_for(
         &self,
         guard: &mut Guard<'_, Self>,
-        receiver: &Principal,
+        receiver: &Receiver,
         place: &Place,
         openings: &[Opening],
     ) -> Result<(Scope, bool)> {
+        let receiver = receiver.but_entries();
         let known = reads(guard, receiver).await? || reaches(guard, openings, Scope::Realm).await?;
         let scope = match self.scope(place).await? {
             Some(scope) => scope,

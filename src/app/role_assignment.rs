@@ -5,11 +5,10 @@ use super::entry::{EntryView, views};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
-use super::receiver::Place;
+use super::receiver::{Place, Receiver};
 use super::user::find_role;
 use super::write::{Change, Done};
 use super::{App, Ctx};
-use crate::cache::Subject;
 use crate::domain::entry::EntryRow;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
@@ -46,11 +45,10 @@ impl App {
     /// NOT_FOUND; the nearest miss; those of conferring a role.
     pub async fn assign_role(&self, ctx: &Ctx, cmd: &AssignRole) -> Result<Done<EntryView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let subject = change.receiver(&cmd.principal).await?;
-            let scope = change.scope_to_assign_in(&subject, &cmd.place).await?;
+            let receiver = change.receiver(&cmd.principal).await?;
+            let scope = change.scope_to_assign_in(&receiver, &cmd.place).await?;
             let role = find_role(change.catalogue(), &cmd.role).ok_or_else(|| Error::not_found("role"))?;
-            let receiver = subject.principal().id;
-            let row = change.confer_role(receiver, role, scope, cmd.resource.clone(), cmd.window).await?;
+            let row = change.confer_role(&receiver, role, scope, cmd.resource.clone(), cmd.window).await?;
             change.entry_view(row).await
         })
         .await
@@ -62,9 +60,9 @@ impl App {
     /// NOT_FOUND; the nearest miss; ROLE_RESTRICTED, NOT_CONTAINED: taking needs what giving needs; WOULD_ORPHAN.
     pub async fn revoke_role(&self, ctx: &Ctx, cmd: &RevokeRole) -> Result<Done<Vec<EntryView>>> {
         self.write(ctx, async |change: &mut Change<'_>| {
-            let Taking { subject, role, rows, .. } = change.may_take(cmd).await?;
+            let Taking { holder, role, rows, .. } = change.may_take(cmd).await?;
             let entries: Vec<_> = rows.iter().map(|row| row.entry.id).collect();
-            change.require_no_stripping(subject.principal().id, &entries).await?;
+            change.require_no_stripping(holder.id(), &entries).await?;
             change.take(role, &rows).await?;
             views(change.rows(), change.catalogue(), rows).await
         })
@@ -74,7 +72,7 @@ impl App {
 
 /// The assignments of one role to one principal, in one scope and on one resource or none, that are to be taken away.
 pub(super) struct Taking {
-    pub(super) subject: Subject,
+    pub(super) holder: Receiver,
     pub(super) role: RoleId,
     pub(super) scope: Scope,
     pub(super) rows: Vec<EntryRow>,
@@ -88,13 +86,12 @@ impl Change<'_> {
     }
 
     /// The scope in which the actor assigns and revokes roles of this principal.
-    pub(super) async fn scope_to_assign_in(&self, subject: &Subject, place: &Place) -> Result<Scope> {
-        let receiver = subject.principal();
+    pub(super) async fn scope_to_assign_in(&self, receiver: &Receiver, place: &Place) -> Result<Scope> {
         let mut guard = self.guard().await?;
-        let opening = (permissions::ASSIGN, Some(receiver.id));
+        let opening = (permissions::ASSIGN, Some(receiver.id()));
         let (scope, reaches) = self.scope_for(&mut guard, receiver, place, &[opening]).await?;
         if !reaches {
-            guard.require(permissions::ASSIGN, scope.organization(), Some(receiver.id)).await?;
+            guard.require(permissions::ASSIGN, scope.organization(), Some(receiver.id())).await?;
         }
         Ok(scope)
     }
@@ -111,8 +108,8 @@ impl Change<'_> {
             }
         };
         if let Some(row) = taking.rows.first() {
-            let Taking { subject, role, scope, .. } = &taking;
-            self.require_may_give(subject.principal(), *role, *scope, row.entry.resource.is_some()).await?;
+            let Taking { holder, role, scope, .. } = &taking;
+            self.require_may_give(holder.but_entries(), *role, *scope, row.entry.resource.is_some()).await?;
         }
         Ok(taking)
     }
@@ -121,16 +118,16 @@ impl Change<'_> {
         let unknown = || Error::not_found("entry");
         let row = self.rows().entry(id).await?.ok_or_else(unknown)?;
         let Confers::Role(role) = row.entry.confers else { return Err(unknown()) };
-        let subject = self.principal(row.principal).await?.ok_or_else(unknown)?;
+        let holder = self.receiver_of(row.principal).await?.ok_or_else(unknown)?;
         let scope = row.entry.scope;
         let place = match scope {
             Scope::Realm => Place::Realm,
             Scope::Organization(id) => Place::Organization(Handle::Id(id.0)),
         };
-        match self.scope_to_assign_in(&subject, &place).await {
+        match self.scope_to_assign_in(&holder, &place).await {
             Err(Error::Refused(refusal)) if refusal.reason == super::Reason::NotFound => Err(unknown()),
             Err(error) => Err(error),
-            Ok(scope) => Ok(Taking { subject, role, scope, rows: vec![row] }),
+            Ok(scope) => Ok(Taking { holder, role, scope, rows: vec![row] }),
         }
     }
 
@@ -141,14 +138,18 @@ impl Change<'_> {
         place: &Place,
         resource: Option<&Resource>,
     ) -> Result<Taking> {
-        let subject = self.receiver(principal).await?;
-        let scope = self.scope_to_assign_in(&subject, place).await?;
+        let holder = self.receiver(principal).await?;
+        let scope = self.scope_to_assign_in(&holder, place).await?;
         let role = find_role(self.catalogue(), role).ok_or_else(|| Error::not_found("role"))?;
-        let filter =
-            EntryFilter { principal: Some(subject.principal().id), role: Some(role), ..EntryFilter::default() };
-        let mut rows = self.rows().entries(&filter).await?;
-        rows.retain(|row| row.entry.scope == scope && row.entry.resource.as_deref() == resource);
-        Ok(Taking { subject, role, scope, rows })
+        let filter = EntryFilter {
+            principal: Some(holder.id()),
+            roles: Some(vec![role]),
+            scope: Some(scope),
+            resource: Some(resource.cloned()),
+            ..EntryFilter::default()
+        };
+        let rows = self.rows().entries(&filter).await?;
+        Ok(Taking { holder, role, scope, rows })
     }
 
     /// Takes assignments of a role away, and says so. Whether that may be is asked before.

@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::conferral::{same, unfit};
+use super::conferral::unfit;
 use super::entry::{EntryView, views};
 use super::error::{Error, Refusal, Result};
 use super::facts::Facts;
+use super::receiver::Receiver;
 use super::role_assignment::{AssignRole, RevokeRole, Taking};
 use super::user::find_role;
 use super::write::{Change, Done};
 use super::{App, Ctx, Kind};
-use crate::cache::Subject;
 use crate::domain::assignment;
 use crate::domain::catalogue::Role;
 use crate::domain::entry::EntryRow;
@@ -52,7 +52,7 @@ impl App {
                 takings.extend(troubles.note(("remove", at), change.may_take(item).await)?);
             }
             troubles.raise()?;
-            let losing: BTreeSet<_> = takings.iter().map(|taking| taking.subject.principal().id).collect();
+            let losing: BTreeSet<_> = takings.iter().map(|taking| taking.holder.id()).collect();
             let to_stay = change.to_stay_assigned(&losing).await?;
             let removed = change.take_all(takings).await?;
             let added = change.give_all(&cmd.add, gifts).await?;
@@ -66,7 +66,7 @@ impl App {
 
 /// A role for somebody, that the actor may give.
 struct Gift {
-    subject: Subject,
+    receiver: Receiver,
     role: Role,
     scope: Scope,
     newcomer: bool,
@@ -75,14 +75,14 @@ struct Gift {
 impl Change<'_> {
     async fn gift(&self, item: &AssignRole) -> Result<Gift> {
         let AssignRole { principal, role, place, resource, window: _ } = item;
-        let subject = self.receiver(principal).await?;
-        let scope = self.scope_to_assign_in(&subject, place).await?;
+        let receiver = self.receiver(principal).await?;
+        let scope = self.scope_to_assign_in(&receiver, place).await?;
         let role = find_role(self.catalogue(), role).and_then(|role| self.catalogue().role(role));
         let role = role.cloned().ok_or_else(|| Error::not_found("role"))?;
-        self.require_may_give(subject.principal(), role.id, scope, resource.is_some()).await?;
+        self.require_may_give(receiver.but_entries(), role.id, scope, resource.is_some()).await?;
         assignment::fits(&role, scope, resource.as_ref()).map_err(unfit)?;
-        let newcomer = self.becomes_a_member(subject.principal(), scope).await?;
-        Ok(Gift { subject, role, scope, newcomer })
+        let newcomer = self.becomes_a_member(receiver.but_entries(), scope).await?;
+        Ok(Gift { receiver, role, scope, newcomer })
     }
 
     async fn take_all(&mut self, takings: Vec<Taking>) -> Result<Vec<EntryRow>> {
@@ -99,9 +99,9 @@ impl Change<'_> {
     async fn give_all(&mut self, items: &[AssignRole], gifts: Vec<Gift>) -> Result<Vec<EntryRow>> {
         let mut troubles = Troubles::default();
         let mut members = BTreeSet::new();
-        for (at, Gift { subject, scope, newcomer, .. }) in gifts.iter().enumerate() {
-            if *newcomer && members.insert((subject.principal().id, *scope)) {
-                troubles.note(("add", at), self.make_member(subject.principal().id, *scope).await)?;
+        for (at, Gift { receiver, scope, newcomer, .. }) in gifts.iter().enumerate() {
+            if *newcomer && members.insert((receiver.id(), *scope)) {
+                troubles.note(("add", at), self.make_member(receiver.id(), *scope).await)?;
             }
         }
         troubles.raise()?;
@@ -114,11 +114,10 @@ impl Change<'_> {
     }
 
     async fn give(&mut self, item: &AssignRole, gift: Gift) -> Result<EntryRow> {
-        let Gift { subject, role, scope, newcomer: _ } = gift;
-        let receiver = subject.principal().id;
+        let Gift { receiver, role, scope, newcomer: _ } = gift;
         // As a member that somebody may have become by now.
-        let subject = self.principal(receiver).await?.ok_or_else(|| Error::not_found("principal"))?;
-        self.require_kind(&role, subject.principal(), scope).await?;
+        let receiver = self.receiver_of(receiver.id()).await?.ok_or_else(|| Error::not_found("principal"))?;
+        self.require_kind(&role, receiver.but_entries(), scope).await?;
         let entry = Entry {
             id: EntryId(self.app.clock.new_id()),
             confers: Confers::Role(role.id),
@@ -126,10 +125,9 @@ impl Change<'_> {
             resource: item.resource.clone().map(Box::new),
             window: item.window,
         };
-        let held = self.rows().entries_of(receiver).await?;
-        match same(&held, &entry) {
-            Some(there) => Ok(there.clone()),
-            None => self.insert_assignment(receiver, &role, &held, entry).await,
+        match self.same_entry(receiver.id(), &entry).await? {
+            Some(there) => Ok(there),
+            None => self.insert_assignment(receiver.id(), &role, entry).await,
         }
     }
 }

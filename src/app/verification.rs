@@ -19,8 +19,8 @@ use crate::domain::event::Event;
 use crate::domain::ids::{CodeId, RoleId};
 use crate::domain::organization::{Member, Organization};
 use crate::domain::registration::{VERIFICATION_TTL, approves_by_itself, founding_role};
-use crate::domain::snapshot::{Confers, MembershipState, Scope};
-use crate::store::{CodeRow, Credentials};
+use crate::domain::snapshot::{MembershipState, Scope};
+use crate::store::{CodeRow, Credentials, EntryFilter};
 
 /// A code from a mail, and the account's password.
 #[derive(Clone, Debug)]
@@ -190,9 +190,10 @@ impl Change<'_> {
         organization.version += 1;
         self.rows().update_organization(&organization).await?;
         self.activate_membership(user, &organization).await?;
-        let (scope, confers) = (Scope::Organization(organization.id), Confers::Role(role));
-        let held = self.rows().entries_of(user.id.into()).await?;
-        if !held.iter().any(|row| row.entry.scope == scope && row.entry.confers == confers) {
+        let scope = Scope::Organization(organization.id);
+        let (principal, roles) = (Some(user.id.into()), Some(vec![role]));
+        let held = EntryFilter { principal, roles, scope: Some(scope), ..EntryFilter::default() };
+        if self.rows().entries(&held).await?.is_empty() {
             let title = self.catalogue().role(role).map(|role| role.title.clone()).unwrap_or_default();
             let conferred = self.confer_by_policy(user, &organization, (role, title), Origin::Founding).await?;
             self.record(Event::RoleAssigned(conferred));

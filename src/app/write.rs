@@ -20,7 +20,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::change::Committed;
 use crate::domain::decision::CompiledPrincipal;
 use crate::domain::event::Event;
-use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId};
+use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId, UserId};
 use crate::domain::realm::Position;
 use crate::domain::snapshot::{Organization, Principal};
 use crate::domain::time::Timestamp;
@@ -271,7 +271,7 @@ impl<'a> Change<'a> {
     }
 
     /// Since when ended sessions count: tokens of those that ended before have run out.
-    fn ended_since(&self) -> Timestamp {
+    pub(crate) fn ended_since(&self) -> Timestamp {
         self.ctx.now.before(2 * super::ACCESS_TOKEN_TTL)
     }
 
@@ -304,6 +304,13 @@ impl Facts for Change<'_> {
         let subject = loaded.map(|found| self.compiled(found));
         self.subjects.lock().insert(id, subject.clone());
         Ok(subject)
+    }
+
+    async fn manager(&self, id: PrincipalId) -> Result<Option<UserId>> {
+        if let Some(known) = self.subjects.lock().get(&id) {
+            return Ok(known.as_ref().and_then(|subject| subject.principal().manager));
+        }
+        Ok(self.tx.rows().manager_of(UserId(id.0)).await?)
     }
 
     async fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {

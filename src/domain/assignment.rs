@@ -12,7 +12,7 @@ use super::snapshot::{Confers, Entry, Principal, Resource, Scope};
 use super::time::Timestamp;
 
 /// The most entries that one principal holds: what decisions are measured at.
-pub const ENTRIES_MAX: usize = 1000;
+pub const ENTRIES_MAX: u64 = 1000;
 
 /// Why a role can't be given like this.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -118,10 +118,21 @@ pub struct Opened {
     pub on_resource: bool,
 }
 
-/// The roles, of those that the principal holds, that confer only beside this one, wherever that is in its scope.
+/// The roles that confer only beside this one, themselves or by one that they include: what holders of one may be opened
+/// by it.
+#[must_use]
+pub fn waiting_for(catalogue: &Catalogue, role: RoleId) -> Vec<RoleId> {
+    let names = |waiting: &Role| waiting.conditions.roles.contains(&role);
+    if !catalogue.roles().any(names) {
+        return vec![];
+    }
+    catalogue.roles().map(|held| held.id).filter(|held| catalogue.with_included(*held).any(names)).collect()
+}
+
+/// The roles, of those in these entries, that confer only beside this one, wherever that is in its scope.
 pub fn opened<'a>(
     catalogue: &'a Catalogue,
-    holder: &'a Principal,
+    held: &'a [Entry],
     role: RoleId,
     scope: Scope,
     now: Timestamp,
@@ -134,7 +145,7 @@ pub fn opened<'a>(
             entry.scope.covers(scope.organization()).then_some(scope)
         }
     };
-    holder.entries.iter().filter(lasting).flat_map(move |entry| {
+    held.iter().filter(lasting).flat_map(move |entry| {
         let held = match entry.confers {
             Confers::Role(held) => shared(entry).map(|scope| (held, scope)),
             Confers::Grant { .. } => None,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{entries, permissions};
@@ -21,11 +22,14 @@ use crate::domain::time::Timestamp;
 #[derive(Clone, Default, Debug)]
 pub struct EntryFilter {
     pub principal: Option<PrincipalId>,
-    pub role: Option<RoleId>,
-    /// Entries scoped to this organization, and not the realm-wide ones.
-    pub organization: Option<OrganizationId>,
-    /// Only realm-wide entries.
-    pub realm_wide: bool,
+    /// Assignments of one of these.
+    pub roles: Option<Vec<RoleId>>,
+    /// Grants of this pattern.
+    pub pattern: Option<Pattern>,
+    /// Only entries of this scope: those of the realm are not in its organizations.
+    pub scope: Option<Scope>,
+    /// Only entries on this resource, or on none.
+    pub resource: Option<Option<Resource>>,
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
@@ -102,13 +106,24 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn entries(&self, filter: &EntryFilter) -> Result<Vec<EntryRow>> {
-        let EntryFilter { principal, role, organization, realm_wide } = filter;
+        let EntryFilter { principal, roles, pattern, scope, resource } = filter;
         let which = Condition::all()
             .add(entries::Column::RealmId.eq(self.realm.0))
             .add_option(principal.map(|id| entries::Column::PrincipalId.eq(id.0)))
-            .add_option(role.map(|id| entries::Column::RoleId.eq(id.0)))
-            .add_option(organization.map(|id| entries::Column::OrganizationId.eq(id.0)))
-            .add_option(realm_wide.then(|| entries::Column::OrganizationId.is_null()));
+            .add_option(roles.as_ref().map(|roles| entries::Column::RoleId.is_in(roles.iter().map(|role| role.0))))
+            .add_option(roles.as_ref().map(|_| entries::Column::Pattern.is_null()))
+            .add_option(pattern.as_ref().map(|pattern| entries::Column::Pattern.eq(pattern.as_str())))
+            .add_option(pattern.as_ref().map(|_| entries::Column::RoleId.is_null()))
+            .add_option(scope.map(|scope| match scope.organization() {
+                Some(id) => entries::Column::OrganizationId.eq(id.0),
+                None => entries::Column::OrganizationId.is_null(),
+            }))
+            .add_option(resource.as_ref().map(|resource| match resource {
+                Some(Resource { kind, id }) => {
+                    entries::Column::ResourceType.eq(kind.as_str()).and(entries::Column::ResourceId.eq(id.as_str()))
+                }
+                None => entries::Column::ResourceId.is_null(),
+            }));
         let rows = entries::Entity::find().filter(which).order_by_asc(entries::Column::Id).all(self.conn).await?;
         rows.into_iter().map(entry).collect()
     }
@@ -119,6 +134,15 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// [`super::Error::Unavailable`].
     pub async fn entries_of(&self, principal: PrincipalId) -> Result<Vec<EntryRow>> {
         self.entries(&EntryFilter { principal: Some(principal), ..EntryFilter::default() }).await
+    }
+
+    /// How many entries a principal holds.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn count_entries(&self, principal: PrincipalId) -> Result<u64> {
+        let held = entries::Entity::find().filter(entries::Column::RealmId.eq(self.realm.0));
+        Ok(held.filter(entries::Column::PrincipalId.eq(principal.0)).count(self.conn).await?)
     }
 
     /// The entry of that id.

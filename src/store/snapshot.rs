@@ -49,12 +49,15 @@ SELECT 4, m.user_id, m.organization_id, NULL, m.user_id, m.state, m.attributes, 
        NULL, NULL
 FROM memberships m JOIN organizations o ON o.id = m.organization_id WHERE m.user_id IN ({ids}) AND m.realm_id = $1
 UNION ALL
-SELECT 5, id, role_id, organization_id, principal_id, pattern, reach, resource_type, resource_id, not_before, expires_at,
-       NULL, NULL, NULL, NULL
-FROM entries WHERE principal_id IN ({ids}) AND realm_id = $1
-UNION ALL
 SELECT 6, id, NULL, NULL, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM sessions WHERE user_id IN ({ids}) AND realm_id = $1 AND ended_at >= $2 AND COALESCE(rotated_at, created_at) >= $2";
+
+/// What is left out of [`PRINCIPALS`] where entries do not matter.
+const ENTRIES: &str = "
+UNION ALL
+SELECT 5, id, role_id, organization_id, principal_id, pattern, reach, resource_type, resource_id, not_before, expires_at,
+       NULL, NULL, NULL, NULL
+FROM entries WHERE principal_id IN ({ids}) AND realm_id = $1";
 
 /// Principals that one statement loads; statements of few sizes, so that each is prepared once.
 const PRINCIPALS_AT_ONCE: usize = 256;
@@ -69,9 +72,18 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn principal(&self, id: PrincipalId, ended_since: Timestamp) -> Result<Loaded<Principal>> {
-        let (as_of, mut parts) = self.parts(&[id], ended_since).await?;
+        let (as_of, mut parts) = self.parts(&[PRINCIPALS, ENTRIES], &[id], ended_since).await?;
         let value = parts.remove(&id).and_then(|parts| parts.assemble(self.realm, as_of, id));
         Ok(Loaded { as_of, value })
+    }
+
+    /// As [`Rows::principal`], as if it held nothing: costs the same however many entries there are.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn principal_but_entries(&self, id: PrincipalId, ended_since: Timestamp) -> Result<Option<Principal>> {
+        let (as_of, mut parts) = self.parts(&[PRINCIPALS], &[id], ended_since).await?;
+        Ok(parts.remove(&id).and_then(|parts| parts.assemble(self.realm, as_of, id)))
     }
 
     /// What decisions about these principals are computed from, a statement for each few hundred; unknown ids are left out.
@@ -82,7 +94,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     pub async fn principals(&self, ids: &[PrincipalId], ended_since: Timestamp) -> Result<Vec<Principal>> {
         let mut found = vec![];
         for some in ids.chunks(PRINCIPALS_AT_ONCE) {
-            let (as_of, parts) = self.parts(some, ended_since).await?;
+            let (as_of, parts) = self.parts(&[PRINCIPALS, ENTRIES], some, ended_since).await?;
             found.extend(parts.into_iter().filter_map(|(id, parts)| parts.assemble(self.realm, as_of, id)));
         }
         Ok(found)
@@ -90,6 +102,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 
     async fn parts(
         &self,
+        arms: &[&str],
         ids: &[PrincipalId],
         ended_since: Timestamp,
     ) -> Result<(Position, BTreeMap<PrincipalId, Parts>)> {
@@ -98,7 +111,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         // Filled up with the first one.
         let padded = ids.iter().chain(ids.iter().cycle()).take(size);
         let values = [self.realm.0.into(), ended_since.0.into()].into_iter().chain(padded.map(|id| id.0.into()));
-        let sql = PRINCIPALS.replace("{ids}", &places.join(","));
+        let sql = arms.concat().replace("{ids}", &places.join(","));
         let rows = self.conn.query_all_raw(statement(self.conn, sql, values)).await?;
         let (mut as_of, mut parts) = (None, BTreeMap::<_, Parts>::new());
         for row in &rows {

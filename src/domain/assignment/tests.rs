@@ -144,7 +144,7 @@ fn a_role_opens_those_that_wait_for_it_where_both_count() {
     let catalogue = catalogue(vec![waiting, including, role(3), role(9)], vec![]);
     let opened = |entries: &[Entry], scope| {
         let holder = Principal { entries: entries.to_vec(), ..member_of(&[]) };
-        opened(&catalogue, &holder, id(9), scope, NOW).map(|it| (it.role, it.scope)).collect::<Vec<_>>()
+        opened(&catalogue, &holder.entries, id(9), scope, NOW).map(|it| (it.role, it.scope)).collect::<Vec<_>>()
     };
     let here = [held(1, company(1), Window::ALWAYS)];
     assert_eq!(opened(&here, company(1)), [(id(1), company(1))]);
