@@ -19,6 +19,10 @@ use super::rows::{is_postgres, statement};
 /// The key of the advisory lock under which PostgreSQL's schema is changed: `schema` in ASCII.
 const TURN: i64 = 0x7363_6865_6d61;
 
+/// How long a statement of a change waits for a table that somebody reads or writes. Whoever comes to the table after it
+/// waits behind it, checks too, so that this bounds what an upgrade costs a database in use.
+const TABLE_WAIT: &str = "3s";
+
 /// What a role that serves needs on each table.
 const RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 
@@ -223,6 +227,7 @@ async fn take_turn(tx: &DatabaseTransaction) -> Result<()> {
             tx.execute_unprepared(&format!("SET LOCAL {setting} = 0")).await?;
         }
         tx.query_one_raw(statement(tx, "SELECT pg_advisory_xact_lock($1)::text", [TURN.into()])).await?;
+        tx.execute_unprepared(&format!("SET LOCAL lock_timeout = '{TABLE_WAIT}'")).await?;
         reach_trigrams(tx).await?;
     }
     let made = "CREATE TABLE IF NOT EXISTS seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use countersign::store::{Location, Schema, Store};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 
 use crate::support::{Binary, Throwaway};
 
@@ -18,8 +18,7 @@ async fn a_first_start_that_is_killed_at_any_instant_starts_again() {
         let binary = Binary::launch(home.path(), None, |_| {});
         tokio::time::sleep(Duration::from_millis(millis)).await;
         binary.kill();
-        let mut binary = Binary::launch(home.path(), None, |_| {});
-        binary.ready().await;
+        let binary = Binary::spawn(home.path(), None).await;
         assert!(binary.terminate(), "killed after {millis} ms");
     }
 }
@@ -107,4 +106,23 @@ async fn eight_first_starts_at_once_on_one_database_all_start() {
     for binary in binaries {
         assert!(binary.terminate());
     }
+}
+
+/// Whoever wants to read the table meanwhile waits behind the upgrade.
+#[tokio::test]
+async fn an_upgrade_that_can_t_have_a_table_gives_up_after_three_seconds() {
+    let database = Throwaway::blank().await;
+    older(Location::Postgres(database.url())).await;
+    let one = ConnectOptions::new(database.url()).max_connections(1).to_owned();
+    let using = Database::connect(one).await.unwrap();
+    using.execute_unprepared("BEGIN; LOCK TABLE sessions IN ACCESS SHARE MODE").await.unwrap();
+    let store = Store::open(Location::Postgres(database.url()), 1).await.unwrap();
+    let gave_up = tokio::time::timeout(Duration::from_secs(10), store.migrate()).await.unwrap();
+    assert!(gave_up.is_err());
+    assert!(matches!(store.schema().await.unwrap(), Schema::Behind(_)));
+    using.execute_unprepared("COMMIT").await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.schema().await.unwrap(), Schema::Current);
+    store.close().await;
+    using.close().await.unwrap();
 }
