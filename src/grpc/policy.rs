@@ -11,7 +11,7 @@ use super::mask::Mask;
 use super::pb;
 use crate::app::Reason;
 use crate::domain::account::Gate;
-use crate::domain::policy::{CodeScheme, FAILED_SIGN_INS_MAX, Kind, MailText, Topic};
+use crate::domain::policy::{CodeScheme, FAILED_SIGN_INS_MAX, InitialPassword, Kind, MailText, Topic};
 use crate::domain::setting::Setting;
 use words::{
     read_approval, read_code_format, read_fallback, read_founding, read_initial_password, read_organizations,
@@ -89,8 +89,8 @@ pub(super) fn settings(fields: &mut Fields, mask: &Mask, policy: pb::Policy) -> 
     read.list("topics", topics, self::topics, Setting::Topics);
     read.map("messages", messages, self::messages, Setting::Messages);
     read.map("mails", mails, self::mails, Setting::Mails);
-    read.word("initial_password", initial_password, read_initial_password, Setting::InitialPassword);
-    read.number("inactivity_days", inactivity_days, 0..=DAYS_MAX, Setting::InactivityDays);
+    read.word("initial_password", initial_password, by_link, Setting::InitialPassword);
+    read.word("inactivity_days", inactivity_days, never_inactive, Setting::InactivityDays);
     read.number("failed_sign_ins", failed_sign_ins, 0..=FAILED_SIGN_INS_MAX, Setting::FailedSignIns);
     read.settings
 }
@@ -180,6 +180,24 @@ impl Reader<'_> {
     ) {
         self.take(name, !given.is_empty(), |fields, path| Some(setting(read(fields, path, given))));
     }
+}
+
+/// Administrators can't set passwords yet.
+fn by_link(fields: &mut Fields, path: &str, given: i32) -> Option<InitialPassword> {
+    let by_link = |word: &InitialPassword| *word == InitialPassword::SetByLink;
+    let read = read_initial_password(fields, path, given)?;
+    if !by_link(&read) {
+        fields.wrong(path, "is not offered yet: INITIAL_PASSWORD_SET_BY_LINK alone is");
+    }
+    Some(read).filter(by_link)
+}
+
+/// Nobody is suspended for not signing in yet.
+fn never_inactive(fields: &mut Fields, path: &str, given: i32) -> Option<u32> {
+    if given != 0 {
+        fields.wrong(path, format!("is {given}, but suspending for inactivity is not offered yet: 0 alone is"));
+    }
+    (given == 0).then_some(0)
 }
 
 fn schemes(fields: &mut Fields, path: &str, given: Vec<pb::CodeScheme>) -> Vec<CodeScheme> {
@@ -287,6 +305,25 @@ mod tests {
         let mut fields = Fields::default();
         let read = settings(&mut fields, &Mask::Populated, given);
         assert!(fields.finish(read).is_err(), "a populated setting out of range");
+    }
+
+    #[test]
+    fn what_a_policy_would_not_do_is_refused_by_name() {
+        for (given, path) in [
+            (pb::Policy { inactivity_days: 90, ..pb::Policy::default() }, "policy.inactivity_days"),
+            (
+                pb::Policy {
+                    initial_password: pb::InitialPassword::SetByAdministrator.into(),
+                    ..pb::Policy::default()
+                },
+                "policy.initial_password",
+            ),
+        ] {
+            let mut fields = Fields::default();
+            let read = settings(&mut fields, &Mask::Populated, given);
+            let refused = format!("{:?}", fields.finish(read).unwrap_err());
+            assert!(refused.contains(path) && refused.contains("not offered yet"), "{refused}");
+        }
     }
 
     #[test]
