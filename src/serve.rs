@@ -3,6 +3,9 @@
 //! [`start`] brings a server up and hands back how to reach and to stop it; `main` waits for a signal in between. Tests
 //! start the same way.
 
+mod operator_key;
+mod secrets;
+
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -20,19 +23,21 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::app::clock::Clock;
-use crate::app::{App, Parts, Rates};
+use crate::app::{App, Parts, ROOT_KEY, Rates};
 use crate::cache::Options;
 use crate::config::{Config, DatabaseUrl, MailTransport, SmtpSecurity};
 use crate::crypto::Secret;
 use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
-use crate::crypto::root_key::{RootKey, RootKeys};
+use crate::crypto::root_key::RootKeys;
+use crate::crypto::secret_file::{self, SecretFileError};
 use crate::grpc::access::Methods;
 use crate::grpc::tls::{Tls, TlsError, TlsFiles};
 use crate::grpc::{Api, Door, server};
 use crate::mail::{Mailer, Security, Smtp, SmtpError, SmtpOptions, Transport};
 use crate::store::{Location, Schema, Store};
 use crate::tasks::{self, Tasks};
+use operator_key::OperatorKey;
 
 /// Principals kept in memory per realm: at about 1 KiB each, 100 MB when full.
 const PRINCIPALS_KEPT: usize = 100_000;
@@ -56,8 +61,22 @@ pub enum StartError {
     File(String, #[source] std::io::Error),
     #[error("{0} is in use by another process")]
     Locked(String),
+    #[error("a secret can't be used")]
+    Secret(#[from] SecretFileError),
     #[error("the root key can't be used")]
     RootKey(#[source] RootKeyError),
+    #[error("the root key can't be used: {0} is missing, and this database was begun under one; put it back")]
+    RootKeyMissing(String),
+    #[error("the root key can't be used for this database: it is under another root key")]
+    RootKeyForeign,
+    #[error("this database was never begun: start the server first")]
+    NeverBegun,
+    #[error("{0} holds no API key of this service, which the operator's must be (`countersign key new` prints one)")]
+    OperatorKey(String),
+    #[error("database_url {0}")]
+    DatabaseUrl(String),
+    #[error("can't reach the database {0}")]
+    Unreachable(String, #[source] crate::store::Error),
     #[error("the database can't be used")]
     Database(#[source] crate::store::Error),
     #[error("the schema is {0} changes behind: run `countersign migrate`, or start with `--migrate`")]
@@ -100,7 +119,7 @@ pub struct Running {
     _lock: Option<File>,
 }
 
-/// Brings a server up: when this returns, it answers.
+/// Brings a server up: when this returns, it answers. Whatever can fail is tried before the database is begun.
 ///
 /// # Errors
 /// [`StartError`], before anything was changed that a next start would stumble over.
@@ -109,10 +128,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let tls = tls(config)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    mailer.transport.prepare().map_err(unusable(&config.mail_dir))?;
     let (store, lock) = open(config).await?;
     bring_schema_up(&store, config.migrate).await?;
-    let app = Arc::new(build(config, store)?);
-    let first_key = app.begin().await.map_err(StartError::Begin)?;
+    let makes_root_key = !secrets::has_root_key(config);
+    let app = Arc::new(build(config, store).await?);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
@@ -123,7 +143,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let api = Api::new(Arc::clone(&app), stop_accepting.clone());
     let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
 
-    mailer.transport.prepare().map_err(unusable(&config.mail_dir))?;
+    let first_key = begin(&app, config, address, makes_root_key).await?;
     let certificates = tls.clone().map(|tls| -> tasks::Look { Arc::new(move || Ok(tls.look()?)) });
     let tasks = tasks::spawn_all(&app, mailer, certificates, &CancellationToken::new());
     let until = stop_accepting.clone().cancelled_owned();
@@ -132,6 +152,53 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     look(&app, &health).await;
     tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
     Ok(Running { address, app, first_key, health, writes, stop_accepting, stop_watching, tasks, serving, _lock: lock })
+}
+
+/// Begins the database if nobody has. Answers the operator's key to the process that did.
+async fn begin(
+    app: &App,
+    config: &Config,
+    address: SocketAddr,
+    makes_root_key: bool,
+) -> Result<Option<Secret<String>>, StartError> {
+    let is_begun = app.is_begun().await.map_err(StartError::Begin)?;
+    let operator = (!is_begun).then(|| OperatorKey::hand_over(config, address)).transpose()?;
+    let began = match &operator {
+        Some(operator) => app.begin(&operator.key).await,
+        None => app.require_root_key().await.map(|()| false),
+    };
+    match (began, operator) {
+        (Ok(true), Some(operator)) => {
+            operator.tell();
+            return Ok(Some(operator.into_secret()));
+        }
+        (Ok(_), Some(operator)) => operator.withdraw(app).await,
+        (Ok(_), None) => OperatorKey::require_known(config, app).await,
+        (Err(error), operator) => {
+            let foreign = take_back(app, config, operator, makes_root_key).await;
+            return Err(foreign.unwrap_or(StartError::Begin(error)));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes back what a start made for a database that another process began meanwhile, under another root key. `None` = that
+/// is not why it failed.
+async fn take_back(
+    app: &App,
+    config: &Config,
+    operator: Option<OperatorKey>,
+    makes_root_key: bool,
+) -> Option<StartError> {
+    let check_value = app.store().fact(ROOT_KEY).await.ok()??;
+    let foreign = secrets::root_keys(config, Some(&check_value)).err()?;
+    if let Some(operator) = operator {
+        operator.withdraw(app).await;
+    }
+    if makes_root_key && let Err(error) = std::fs::remove_file(&config.root_key_file) {
+        tracing::warn!(file = %config.root_key_file.display(), %error, "the root key in this file opens nothing");
+    }
+    Some(foreign)
 }
 
 impl Running {
@@ -176,6 +243,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
         return Ok(None);
     };
     let (client_authorities, client_required) = (config.tls_client_ca_file.clone(), config.tls_client_required);
+    secret_file::require_closed(&key)?;
     let files = TlsFiles { certificate, key, client_authorities, client_required };
     Ok(Some(Arc::new(Tls::load(files).map_err(StartError::Tls)?)))
 }
@@ -185,6 +253,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 /// # Errors
 /// [`StartError::Locked`] if another process has it.
 pub async fn open(config: &Config) -> Result<(Store, Option<File>), StartError> {
+    let whole_url;
     let (location, lock) = match &config.database_url {
         DatabaseUrl::Sqlite(file) => {
             let lock = lock_beside(file)?;
@@ -193,9 +262,13 @@ pub async fn open(config: &Config) -> Result<(Store, Option<File>), StartError> 
             }
             (Location::Sqlite(file), Some(lock))
         }
-        DatabaseUrl::Postgres(url) => (Location::Postgres(url.expose()), None),
+        DatabaseUrl::Postgres(url) => {
+            whole_url = secrets::with_password(config, url)?;
+            (Location::Postgres(whole_url.expose()), None)
+        }
     };
-    let store = Store::open(location, config.database_pool.get()).await.map_err(StartError::Database)?;
+    let unreachable = |error| StartError::Unreachable(config.database_url.shown(), error);
+    let store = Store::open(location, config.database_pool.get()).await.map_err(unreachable)?;
     Ok((store, lock))
 }
 
@@ -236,7 +309,11 @@ fn close_to_others(folder: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError> {
+/// Brings the schema up to date, or says why it is not.
+///
+/// # Errors
+/// A schema that is of another version, and `migrate` does not allow to change it; a right that is missing.
+pub(crate) async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError> {
     match store.schema().await.map_err(StartError::Database)? {
         Schema::Current | Schema::Ahead(1) => Ok(()),
         Schema::Ahead(changes) => Err(StartError::SchemaAhead(changes)),
@@ -250,27 +327,27 @@ async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), StartError>
     }
 }
 
-/// Builds the service on an open record.
+/// Builds the service on an open database whose schema is there. If nobody has begun it, a root key that is missing is
+/// made.
 ///
 /// # Errors
-/// [`StartError::RootKey`].
-pub fn build(config: &Config, store: Store) -> Result<App, StartError> {
-    build_under(root_keys(config).map_err(StartError::RootKey)?, config, store)
+/// A root key that is missing or another one.
+pub async fn build(config: &Config, store: Store) -> Result<App, StartError> {
+    let check_value = store.fact(ROOT_KEY).await.map_err(StartError::Database)?;
+    build_under(secrets::root_keys(config, check_value.as_deref())?, config, store)
 }
 
-/// As [`build`], on a record that was there before: a root key that is missing is not made.
+/// As [`build`], on a database that was begun before; makes nothing.
 ///
 /// # Errors
-/// [`StartError::RootKey`].
-pub fn build_on(config: &Config, store: Store) -> Result<App, StartError> {
-    if config.root_key.is_none() {
-        RootKey::load(&config.root_key_file).map_err(StartError::RootKey)?;
-    }
-    build(config, store)
+/// [`StartError::NeverBegun`]; a root key that is missing or another one.
+pub async fn build_on(config: &Config, store: Store) -> Result<App, StartError> {
+    let check_value = store.fact(ROOT_KEY).await.map_err(StartError::Database)?.ok_or(StartError::NeverBegun)?;
+    build_under(secrets::root_keys(config, Some(&check_value))?, config, store)
 }
 
 fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, StartError> {
-    let limits = Limits { permits: config.hash_permits.get(), queued: config.hash_queue };
+    let limits = Limits::new(config.hash_permits.get(), config.hash_queue);
     let hasher = Hasher::start(limits).map_err(|error| StartError::File("the hashing threads".to_owned(), error))?;
     let cache = Options {
         shared: store.is_shared(),
@@ -280,23 +357,6 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
     let rates =
         Rates { per_source: Some(config.public_calls_per_source), per_mailbox: Some(config.public_calls_per_mailbox) };
     Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates }))
-}
-
-fn root_keys(config: &Config) -> Result<RootKeys, RootKeyError> {
-    let current = match &config.root_key {
-        Some(text) => RootKey::parse(text.expose())?,
-        // A record that others share has a key that others share: it is not this process that makes it.
-        None if matches!(config.database_url, DatabaseUrl::Postgres(_)) && config.root_key_file.exists() => {
-            RootKey::load(&config.root_key_file)?
-        }
-        None => RootKey::load_or_create(&config.root_key_file)?,
-    };
-    let previous = match (&config.previous_root_key, &config.previous_root_key_file) {
-        (Some(text), _) => Some(RootKey::parse(text.expose())?),
-        (None, Some(file)) => Some(RootKey::load(file)?),
-        (None, None) => None,
-    };
-    Ok(RootKeys::new(&current, previous.as_ref()))
 }
 
 /// Who writes the mails, and how they leave. Reads files, and makes nothing.
@@ -312,7 +372,7 @@ fn mailer(config: &Config) -> Result<Mailer, StartError> {
 fn smtp(config: &Config) -> Result<Smtp, StartError> {
     let password = match (&config.smtp_password, &config.smtp_password_file) {
         (Some(password), _) => Some(password.expose().to_owned()),
-        (None, Some(file)) => Some(password_in(file)?),
+        (None, Some(file)) => Some(secrets::password_in(file)?),
         (None, None) => None,
     };
     let security = config.smtp_security;
@@ -330,15 +390,6 @@ fn smtp(config: &Config) -> Result<Smtp, StartError> {
         timeout: config.smtp_timeout,
     };
     Smtp::new(options).map_err(StartError::Mail)
-}
-
-/// The first line of a file, which must not be empty.
-fn password_in(file: &Path) -> Result<String, StartError> {
-    let text = std::fs::read_to_string(file).map_err(unusable(file))?;
-    match text.lines().next() {
-        Some(password) if !password.is_empty() => Ok(password.to_owned()),
-        _ => Err(unusable(file)(std::io::Error::other("there is no password in it"))),
-    }
 }
 
 fn unusable(file: &Path) -> impl Fn(std::io::Error) -> StartError {

@@ -6,7 +6,6 @@
 use super::error::{Error, Result};
 use super::write::{Change, done_line};
 use super::{Actor, App, CallId, Ctx};
-use crate::crypto::Secret;
 use crate::crypto::api_key::ApiKey as NewKey;
 use crate::crypto::random_mark;
 use crate::crypto::root_key::Generation;
@@ -30,15 +29,25 @@ enum Fault {
     RootKey,
     #[error("this database was never begun: start the server first")]
     NeverBegun,
+    #[error("there is no platform account {0:?}; the first start made {OPERATOR:?}")]
+    NoAccount(String),
 }
 
 impl App {
-    /// Makes sure that the root key is this record's, and begins the record if nobody has. Answers the operator's key,
-    /// once, to the process that began it; a process that dies before it showed the key leaves [`App::recover_key`].
+    /// Whether some process has begun this database.
+    ///
+    /// # Errors
+    /// UNAVAILABLE.
+    pub async fn is_begun(&self) -> Result<bool> {
+        Ok(self.platform_realm().await?.is_some())
+    }
+
+    /// Makes sure that the root key is this database's, and begins the database if nobody has: `key` becomes the
+    /// operator's. `false` = it was begun before, by whatever process, and `key` is nobody's.
     ///
     /// # Errors
     /// Another root key; UNAVAILABLE.
-    pub async fn begin(&self) -> Result<Option<Secret<String>>> {
+    pub async fn begin(&self, key: &NewKey) -> Result<bool> {
         self.require_root_key().await?;
         let ctx = self.own_call(RealmId(self.clock.new_id()), "FirstStart");
         let platform = Realm {
@@ -49,9 +58,9 @@ impl App {
             catalogue_revision: Revision::default(),
             ..self.new_realm(PLATFORM_REALM, "Platform", ctx.now)
         };
-        let Some(tx) = self.store.begin_first(&platform).await? else { return Ok(None) };
+        let Some(tx) = self.store.begin_first(&platform).await? else { return Ok(false) };
         self.make_default_realm(&tx, &ctx).await?;
-        let (secret, events) = self.make_operator(&tx, &ctx).await?;
+        let events = self.make_operator(&tx, &ctx, key).await?;
         let mut stale = vec![crate::domain::change::Key::Catalogue];
         for event in &events {
             tx.rows().append_audit(&[done_line(self, &ctx, event)]).await?;
@@ -59,31 +68,33 @@ impl App {
         }
         super::failpoint::reach("begin.before_commit").await;
         tx.commit(stale, random_mark(), ctx.now).await?;
-        Ok(Some(Secret::new(secret.expose().to_owned())))
+        Ok(true)
     }
 
-    /// Makes a key of a platform account: the way back when every operator's key is lost. An account that is gone or
-    /// disabled is there again. For whoever holds the root key and the record; no call leads here.
+    /// Makes `key` one of a platform account: the way back when every operator's key is lost. A disabled account is
+    /// enabled, and the operator's is made again if it was deleted. For whoever holds the root key and the database; no
+    /// call leads here.
     ///
     /// # Errors
-    /// Another root key, or a record that was never begun; UNAVAILABLE.
-    pub async fn recover_key(&self, name: &str) -> Result<Secret<String>> {
+    /// Another root key, a database that was never begun, no account of that name; UNAVAILABLE.
+    pub async fn recover_key(&self, name: &str, key: &NewKey) -> Result<()> {
         let platform = self.platform_realm().await?.ok_or_else(|| Error::internal(Fault::NeverBegun))?;
         self.require_root_key().await?;
         let ctx = self.own_call(platform, "RecoverKey");
-        let mut secret = None;
-        let made = &mut secret;
         self.write(&ctx, async |change: &mut Change<'_>| {
             let account = change.enabled_account(name).await?;
-            let (_, key) = change.mint(&account, "made by key recover", None).await?;
-            *made = Some(Secret::new(key.expose().to_owned()));
+            change.keep_key(&account, key, "made by key recover", None).await?;
             Ok(())
         })
         .await?;
-        secret.ok_or_else(|| Error::internal("no key was made"))
+        Ok(())
     }
 
-    async fn require_root_key(&self) -> Result<()> {
+    /// Makes sure that the root key is this database's. While the key is rotated, this seals everything anew.
+    ///
+    /// # Errors
+    /// Another root key; UNAVAILABLE.
+    pub async fn require_root_key(&self) -> Result<()> {
         let kept = self.store.keep_once(ROOT_KEY, self.keys.check_value().to_vec()).await?;
         match self.keys.opens(&kept) {
             Some(Generation::Current) => Ok(()),
@@ -138,9 +149,8 @@ impl App {
         Ok(())
     }
 
-    async fn make_operator(&self, tx: &Tx, ctx: &Ctx) -> Result<(NewKey, [Event; 2])> {
+    async fn make_operator(&self, tx: &Tx, ctx: &Ctx, secret: &NewKey) -> Result<[Event; 2]> {
         let account = self.platform_account(OPERATOR, ctx);
-        let secret = NewKey::generate();
         let key = ApiKey {
             id: ApiKeyId(self.clock.new_id()),
             service_account: account.id,
@@ -154,11 +164,10 @@ impl App {
         };
         tx.rows().insert_service_account(&account).await?;
         tx.rows().insert_api_key(&key).await?;
-        let made = [
+        Ok([
             created(&account),
             Event::ApiKeyCreated { key: key.id, account: account.id, organization: None, hash: key.secret_hash },
-        ];
-        Ok((secret, made))
+        ])
     }
 
     fn platform_account(&self, name: &str, ctx: &Ctx) -> ServiceAccount {
@@ -177,7 +186,7 @@ impl App {
 }
 
 impl Change<'_> {
-    /// The account of that name, made or enabled if need be.
+    /// The account of that name, enabled if need be. The operator's is made if it is gone; a mistyped name makes none.
     async fn enabled_account(&mut self, name: &str) -> Result<ServiceAccount> {
         match self.rows().service_account_named(name).await? {
             Some(account) if account.disabled_at.is_none() => Ok(account),
@@ -189,6 +198,7 @@ impl Change<'_> {
                 self.record(Event::ServiceAccountEnabled { account: id, organization });
                 Ok(account)
             }
+            None if name != OPERATOR => Err(Error::internal(Fault::NoAccount(name.to_owned()))),
             None => {
                 let account = self.app.platform_account(name, self.ctx);
                 self.rows().insert_service_account(&account).await?;

@@ -118,7 +118,8 @@ impl App {
             let (account, subject) = change.managed_account(&cmd.service_account).await?;
             change.require_may_mint(&subject).await?;
             change.require_room_for_key(&account).await?;
-            let (key, secret) = change.mint(&account, &cmd.title, cmd.expires_at).await?;
+            let secret = Secret::generate();
+            let key = change.keep_key(&account, &secret, &cmd.title, cmd.expires_at).await?;
             Ok(CreatedApiKey { view: change.api_key_view(key, &account).await?, secret: Some(secret) })
         })
         .await
@@ -202,14 +203,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Makes a key of the account. Whether that may be is asked before.
-    pub(super) async fn mint(
+    /// Makes a secret one of the account's keys. Whether that may be is asked before.
+    pub(super) async fn keep_key(
         &mut self,
         account: &ServiceAccount,
+        secret: &Secret,
         title: &str,
         expires_at: Option<Timestamp>,
-    ) -> Result<(ApiKey, Secret)> {
-        let secret = Secret::generate();
+    ) -> Result<ApiKey> {
         let key = ApiKey {
             id: ApiKeyId(self.app.clock.new_id()),
             service_account: account.id,
@@ -228,7 +229,7 @@ impl Change<'_> {
             organization: account.organization,
             hash: key.secret_hash,
         });
-        Ok((key, secret))
+        Ok(key)
     }
 
     async fn api_key_view(&self, key: ApiKey, account: &ServiceAccount) -> Result<ApiKeyView> {

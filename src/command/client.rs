@@ -29,18 +29,19 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn connect(self) -> Result<Channel, Failure> {
         let Self { server, ca_file } = self;
-        let endpoint = Endpoint::from_shared(server).map_err(other)?;
+        let unusable = |error: tonic::transport::Error| other(format!("can't reach {server}: {}", causes(&error)));
+        let endpoint = Endpoint::from_shared(server.clone()).map_err(unusable)?;
         let encrypted = endpoint.uri().scheme_str() == Some("https");
         match ca_file {
             None if encrypted => {
                 Err(other("--ca-file must say by which authority the server's certificate is checked"))
             }
-            None => endpoint.connect().await.map_err(other),
+            None => endpoint.connect().await.map_err(unusable),
             Some(_) if !encrypted => Err(other("--ca-file is for https://HOST:PORT")),
             Some(file) => {
                 let tls = TlsConnector::from(Arc::new(believing(&file)?));
                 let shake = tower::service_fn(move |uri: http::Uri| encrypted_stream(tls.clone(), uri));
-                endpoint.connect_with_connector(shake).await.map_err(other)
+                endpoint.connect_with_connector(shake).await.map_err(unusable)
             }
         }
     }
@@ -49,7 +50,8 @@ impl Server {
 /// Believes the authorities of a file and nobody else.
 fn believing(file: &Path) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(&std::fs::read(file)?) {
+    let pem = std::fs::read(file).map_err(|error| other(format!("can't read {}: {error}", file.display())))?;
+    for authority in CertificateDer::pem_slice_iter(&pem) {
         roots.add(authority.map_err(other)?).map_err(other)?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -68,6 +70,18 @@ async fn encrypted_stream(
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
     Ok(TokioIo::new(tls.connect(name, stream).await?))
+}
+
+/// An error and what caused it, the outermost first, each once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts.dedup();
+    texts.join(": ")
 }
 
 pub(super) fn other(error: impl std::fmt::Display) -> Failure {

@@ -5,6 +5,7 @@
 //! `--mail-dir` on the command line. This module alone reads the environment. It binds, opens and creates nothing:
 //! what is wrong with the settings is said before anything happens. Only `serve` and `main` use it.
 
+mod database;
 mod smtp;
 mod source;
 mod value;
@@ -21,10 +22,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lettre::message::Mailbox;
 
+pub use database::{DatabaseUrl, PostgresUrl};
 pub use source::{Flags, Source};
 use source::{Given, gather};
 use value::Value;
-pub use value::{DatabaseUrl, Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity};
+pub use value::{Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity};
 
 /// What a flag, the help and the loader need to know of a setting.
 struct Setting {
@@ -58,8 +60,13 @@ macro_rules! settings {
         impl Config {
             fn parse(given: &Given) -> Result<Self, ConfigError> {
                 let mut reader = Reader::new(given);
-                $(let $name = reader.read(stringify!($name), $default)?;)*
-                Ok(Self { $($name,)* sources: Sources(reader.sources) })
+                $(let $name = reader.read(stringify!($name), $default);)*
+                match (reader.wrong, $($name),*) {
+                    (wrong, $(Some($name)),*) if wrong.is_empty() => {
+                        Ok(Self { $($name,)* sources: Sources(reader.sources) })
+                    }
+                    (wrong, ..) => Err(ConfigError::all(wrong)),
+                }
             }
 
             fn shown(&self) -> Vec<(&'static str, String)> {
@@ -91,6 +98,10 @@ settings! {
     data_dir: PathBuf = "data",
     /// The record: `sqlite:PATH` or `postgres://…`.
     database_url: DatabaseUrl = "sqlite:{data_dir}/countersign.db",
+    /// File of the password of a PostgreSQL URL that has none; empty = none.
+    database_password_file: Option<PathBuf> = "",
+    /// Allows PostgreSQL beyond this machine without `sslmode=verify-full`, where a mesh encrypts.
+    database_allow_plaintext: bool = "false",
     /// Connections kept to the database; on SQLite those that read, beside the one that writes.
     database_pool: NonZeroU32 = "10",
     /// Lets `serve` migrate PostgreSQL; SQLite is always migrated.
@@ -105,6 +116,9 @@ settings! {
     previous_root_key: Option<Secret> = "",
     /// File of the root key before this one, while rotating; empty = none.
     previous_root_key_file: Option<PathBuf> = "",
+    /// File of the operator's API key. At the first start a key that is in it becomes the operator's; if there is no such
+    /// file, a key is made, and shown on the terminal or written here.
+    operator_key_file: PathBuf = "{data_dir}/operator.key",
     /// How mail leaves: `file`, `smtp` or `none`.
     mail_transport: MailTransport = "file",
     /// Directory of the mails of the `file` transport.
@@ -137,8 +151,9 @@ settings! {
     otlp_endpoint: Option<OtlpEndpoint> = "",
     /// Password hashes computed at once.
     hash_permits: NonZeroUsize = "{cores}",
-    /// Password hashes that may wait; a further one is refused with RESOURCE_EXHAUSTED.
-    hash_queue: usize = "64",
+    /// Password hashes that may wait; a further one is refused with RESOURCE_EXHAUSTED. Empty = 60 for each permit, which
+    /// is about a second of work.
+    hash_queue: Option<usize> = "",
     /// Calls of public RPCs per source address and minute.
     public_calls_per_source: NonZeroU32 = "60",
     /// Calls of public RPCs about one mailbox per minute.
@@ -174,17 +189,31 @@ pub enum ConfigError {
     },
     #[error("configuration file {path}: {problem}")]
     File { path: PathBuf, problem: String },
+    #[error("{} settings are wrong:\n  {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+    Several(Vec<ConfigError>),
+}
+
+impl ConfigError {
+    /// One error that tells each of them.
+    fn all(wrong: Vec<Self>) -> Self {
+        let flat = wrong.into_iter().flat_map(|error| match error {
+            Self::Several(each) => each,
+            one => vec![one],
+        });
+        let mut each: Vec<_> = flat.collect();
+        if each.len() == 1 { each.remove(0) } else { Self::Several(each) }
+    }
 }
 
 impl Config {
     /// Reads the file, the environment and the flags.
     ///
     /// # Errors
-    /// An unknown, malformed or contradictory setting; a file that can't be read.
+    /// Every unknown or malformed setting, or every contradiction; a file that can't be read.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let environment = std::env::vars_os();
-        Self::checked(&gather(flags, Path::new("."), environment)?)
+        Self::checked(gather(flags, Path::new("."), environment)?)
     }
 
     /// One line per setting, `name = value  # source`, secrets hidden.
@@ -194,21 +223,41 @@ impl Config {
         lines.map(|((name, value), source)| format!("{name} = {value}  # {source}")).collect()
     }
 
-    fn checked(given: &Given) -> Result<Self, ConfigError> {
-        let config = Self::parse(given)?;
-        let key_file = config.source("root_key_file") != Source::Default;
-        if config.root_key.is_some() && key_file {
-            return Err(config.contradiction("root_key", "root_key_file", ONE_OF));
+    /// Every setting that is wrong by itself; or if there is none, what contradicts what.
+    fn checked((given, mut wrong): (Given, Vec<ConfigError>)) -> Result<Self, ConfigError> {
+        let config = match Self::parse(&given) {
+            Ok(config) if wrong.is_empty() => config,
+            Ok(_) => return Err(ConfigError::all(wrong)),
+            Err(more) => {
+                wrong.push(more);
+                return Err(ConfigError::all(wrong));
+            }
+        };
+        let checks =
+            [Self::check_root_keys, Self::check_tls, Self::check_listeners, Self::check_database, Self::check_smtp];
+        let wrong: Vec<_> = checks.iter().filter_map(|check| check(&config).err()).collect();
+        if wrong.is_empty() { Ok(config) } else { Err(ConfigError::all(wrong)) }
+    }
+
+    fn check_root_keys(&self) -> Result<(), ConfigError> {
+        if self.root_key.is_some() && self.is_given("root_key_file") {
+            return Err(self.contradiction("root_key", "root_key_file", ONE_OF));
         }
-        if config.previous_root_key.is_some() && config.previous_root_key_file.is_some() {
-            return Err(config.contradiction("previous_root_key", "previous_root_key_file", ONE_OF));
+        if self.previous_root_key.is_some() && self.previous_root_key_file.is_some() {
+            return Err(self.contradiction("previous_root_key", "previous_root_key_file", ONE_OF));
         }
-        config.check_tls()?;
-        if config.listen.port() != 0 && config.metrics_listen == Some(config.listen) {
-            return Err(config.contradiction("listen", "metrics_listen", "both name one address"));
+        Ok(())
+    }
+
+    fn check_listeners(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && self.tls_cert_file.is_none() && !self.allow_plaintext {
+            let rule = "there is no TLS, and beyond loopback plaintext must be allowed";
+            return Err(self.contradiction("listen", "allow_plaintext", rule));
         }
-        config.check_smtp()?;
-        Ok(config)
+        if self.listen.port() != 0 && self.metrics_listen == Some(self.listen) {
+            return Err(self.contradiction("listen", "metrics_listen", "both name one address"));
+        }
+        Ok(())
     }
 
     fn check_tls(&self) -> Result<(), ConfigError> {
@@ -227,11 +276,13 @@ impl Config {
             let rule = "nobody says whose certificates are believed";
             return Err(self.contradiction("tls_client_required", "tls_client_ca_file", rule));
         }
-        if !self.listen.ip().is_loopback() && !certificate && !self.allow_plaintext {
-            let rule = "there is no TLS, and beyond loopback plaintext must be allowed";
-            return Err(self.contradiction("listen", "allow_plaintext", rule));
-        }
         Ok(())
+    }
+
+    /// Whether a setting has another source than its default.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.source(name) != Source::Default
     }
 
     fn contradiction(&self, first: &'static str, second: &'static str, rule: &'static str) -> ConfigError {
@@ -250,21 +301,23 @@ struct Reader<'a> {
     given: &'a Given,
     data_dir: String,
     sources: Vec<Source>,
+    wrong: Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
     fn new(given: &'a Given) -> Self {
-        Self { given, data_dir: String::new(), sources: Vec::with_capacity(SETTINGS.len()) }
+        Self { given, data_dir: String::new(), sources: Vec::with_capacity(SETTINGS.len()), wrong: vec![] }
     }
 
-    fn read<T: Value>(&mut self, name: &'static str, default: &str) -> Result<T, ConfigError> {
+    /// `None` = it is among what is wrong.
+    fn read<T: Value>(&mut self, name: &'static str, default: &str) -> Option<T> {
         let (text, from) = self.given.get(name).cloned().unwrap_or_else(|| (self.filled(default), Source::Default));
-        let value = T::read(&text).map_err(|problem| ConfigError::Invalid { name, from: from.clone(), problem })?;
-        self.sources.push(from);
+        let read = T::read(&text);
+        self.sources.push(from.clone());
         if name == "data_dir" {
             self.data_dir = text;
         }
-        Ok(value)
+        read.map_err(|problem| self.wrong.push(ConfigError::Invalid { name, from, problem })).ok()
     }
 
     fn filled(&self, default: &str) -> String {

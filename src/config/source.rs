@@ -32,9 +32,8 @@ const FILE: &str = "countersign.toml";
 /// What every variable of ours begins with.
 const PREFIX: &str = "COUNTERSIGN_";
 
-/// Variables under our prefix that are not settings: what a test run hands to its tests, and what Kubernetes sets in
-/// every container for a Service named `countersign` (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_50051_TCP`, …).
-const NOT_SETTINGS: &[&str] = &["TEST_", "SERVICE_", "PORT"];
+/// What a test run hands to its tests begins with this after our prefix.
+const OF_TESTS: &str = "TEST_";
 
 /// The flags of every subcommand that reads settings: `--config FILE` and one flag per setting that is not secret.
 #[derive(Clone, Debug, Default)]
@@ -82,34 +81,40 @@ impl FromArgMatches for Flags {
 }
 
 /// Collects what the sources give, the later over the earlier: the file (looked for in `dir` if no flag names one), the
-/// environment, the flags.
+/// environment, the flags; and beside it every name that no setting has.
 ///
 /// # Errors
-/// A name that no setting has; a file that can't be read.
+/// A file that can't be read.
 pub(super) fn gather(
     flags: &Flags,
     dir: &Path,
     environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<Given, ConfigError> {
-    let mut given = from_file(flags.config.as_deref(), dir)?;
-    given.extend(from_environment(environment)?);
+) -> Result<(Given, Vec<ConfigError>), ConfigError> {
+    let (mut given, mut wrong) = (Given::new(), vec![]);
+    let entries = from_file(flags.config.as_deref(), dir)?.into_iter().chain(from_environment(environment));
+    for entry in entries {
+        match entry {
+            Ok((name, text)) => drop(given.insert(name, text)),
+            Err(error) => wrong.push(error),
+        }
+    }
     for (name, text) in &flags.values {
         given.insert(name, (text.clone(), Source::Flag(name.replace('_', "-"))));
     }
-    Ok(given)
+    Ok((given, wrong))
 }
 
-fn from_file(named: Option<&Path>, dir: &Path) -> Result<Given, ConfigError> {
+/// A setting and its text, or what is wrong about its name or form.
+type Entry = Result<(&'static str, (String, Source)), ConfigError>;
+
+fn from_file(named: Option<&Path>, dir: &Path) -> Result<Vec<Entry>, ConfigError> {
     let path = named.map_or_else(|| dir.join(FILE), Path::to_path_buf);
     let wrong = |problem: String| ConfigError::File { path: path.clone(), problem };
     let text = match std::fs::read_to_string(&path) {
-        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => {
-            return Ok(Given::new());
-        }
+        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => return Ok(vec![]),
         read => read.map_err(|error| wrong(error.to_string()))?,
     };
-    // `message()` leaves out the excerpt, in which a secret may stand.
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(where_and_what(&text, &error)))?;
     let entries = table.into_iter().map(|(key, value)| {
         let from = Source::File(path.clone());
         let name = setting(&key).ok_or_else(|| ConfigError::Unknown { name: key, from: from.clone() })?;
@@ -118,7 +123,13 @@ fn from_file(named: Option<&Path>, dir: &Path) -> Result<Given, ConfigError> {
             None => Err(ConfigError::Invalid { name, from, problem: "expected a value, not a table".to_owned() }),
         }
     });
-    entries.collect()
+    Ok(entries.collect())
+}
+
+/// The line, and what is wrong there. Not the excerpt, in which a secret may stand.
+fn where_and_what(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
 /// The text that the environment would give for a value of the file.
@@ -131,11 +142,11 @@ fn text_of(value: toml::Value) -> Option<String> {
     }
 }
 
-fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Given, ConfigError> {
+fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<Entry> {
     let ours = variables.filter_map(|(variable, text)| {
         let variable = variable.into_string().ok()?;
         let key = variable.strip_prefix(PREFIX)?.to_owned();
-        let foreign = NOT_SETTINGS.iter().any(|prefix| key.starts_with(prefix));
+        let foreign = key.starts_with(OF_TESTS) || is_injected(&key, &text.to_string_lossy());
         (!foreign).then_some((variable, key, text))
     });
     let entries = ours.map(|(variable, key, text)| {
@@ -149,6 +160,26 @@ fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Re
         }
     });
     entries.collect()
+}
+
+/// Whether Kubernetes sets a variable of this name, after our prefix, and text in every container, for a Service named
+/// `countersign` or `countersign-…`: `[X_]SERVICE_HOST`, `[X_]SERVICE_PORT[_NAME]`, `[X_]PORT` with an address, and
+/// `[X_]PORT_50051_TCP[_PROTO|_PORT|_ADDR]`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_injected(key: &str, text: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let words: Vec<_> = key.split('_').collect();
+    let about_service = |at: usize| match &words[at..] {
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        ["PORT"] => PROTOCOLS.iter().any(|protocol| text.starts_with(&format!("{}://", protocol.to_ascii_lowercase()))),
+        ["PORT", number, protocol, rest @ ..] => {
+            number.parse::<u16>().is_ok()
+                && PROTOCOLS.contains(protocol)
+                && matches!(rest, [] | ["PROTO" | "PORT" | "ADDR"])
+        }
+        _ => false,
+    };
+    (0..words.len()).any(about_service)
 }
 
 fn setting(name: &str) -> Option<&'static str> {

@@ -13,7 +13,7 @@ pub(super) fn load(file: &str, environment: &[(&str, &str)], args: &[&str]) -> R
         std::fs::write(dir.path().join("countersign.toml"), file).unwrap();
     }
     let variables = environment.iter().map(|(name, text)| (OsString::from(name), OsString::from(text)));
-    Config::checked(&gather(&flags(args).unwrap(), dir.path(), variables)?)
+    Config::checked(gather(&flags(args).unwrap(), dir.path(), variables)?)
 }
 
 fn flags(args: &[&str]) -> Result<Flags, clap::Error> {
@@ -29,7 +29,7 @@ pub(super) fn refusal(file: &str, environment: &[(&str, &str)], args: &[&str]) -
 fn the_later_source_wins_and_is_named() {
     let file = "database_pool = 3\nhash_queue = 4\nreflection = false";
     let config = load(file, &[("COUNTERSIGN_HASH_QUEUE", "5")], &["--reflection=true"]).unwrap();
-    assert_eq!((config.database_pool.get(), config.hash_queue, config.reflection), (3, 5, true));
+    assert_eq!((config.database_pool.get(), config.hash_queue, config.reflection), (3, Some(5), true));
     let lines = config.describe();
     for expected in [
         "hash_queue = 5  # environment COUNTERSIGN_HASH_QUEUE",
@@ -59,9 +59,50 @@ fn a_name_that_no_setting_has_is_refused_with_its_source() {
 }
 
 #[test]
-fn what_kubernetes_adds_for_a_service_of_this_name_is_no_setting() {
-    let added = [("COUNTERSIGN_SERVICE_HOST", "10.0.0.1"), ("COUNTERSIGN_PORT_50051_TCP", "tcp://10.0.0.1:50051")];
-    load("", &added, &[]).unwrap();
+fn what_kubernetes_adds_for_services_of_this_name_is_no_setting() {
+    for service in ["", "METRICS_", "SMTP_", "WEB_API_"] {
+        let added = [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "50051"),
+            ("SERVICE_PORT_GRPC_WEB", "50051"),
+            ("PORT", "tcp://10.0.0.1:50051"),
+            ("PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+            ("PORT_50051_TCP_PROTO", "tcp"),
+            ("PORT_50051_TCP_PORT", "50051"),
+            ("PORT_50051_TCP_ADDR", "10.0.0.1"),
+            ("PORT_9000_UDP_ADDR", "10.0.0.1"),
+        ]
+        .map(|(name, text)| (format!("COUNTERSIGN_{service}{name}"), text));
+        let config = load("", &added.each_ref().map(|(name, text)| (name.as_str(), *text)), &[]).unwrap();
+        assert_eq!(config.smtp_port, None, "{service}");
+    }
+    for name in ["COUNTERSIGN_PORT", "COUNTERSIGN_METRICS_PORT", "COUNTERSIGN_PORT_X_TCP", "COUNTERSIGN_SERVICES_HOST"]
+    {
+        assert!(refusal("", &[(name, "50051")], &[]).contains(name), "a mistyped setting");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let environment = [
+        ("COUNTERSIGN_LISTEM", "x"),
+        ("COUNTERSIGN_DATABASE_POOL", "0"),
+        ("COUNTERSIGN_SHUTDOWN_GRACE", "20"),
+        ("COUNTERSIGN_LOG_FORMAT", "xml"),
+    ];
+    let told = refusal("hash_permits = 0\nnothing = 1", &environment, &["--listen", "localhost"]);
+    assert!(told.starts_with("7 settings are wrong:\n"), "{told}");
+    for name in ["LISTEM", "database_pool", "shutdown_grace", "log_format", "hash_permits", "nothing", "--listen"] {
+        assert!(told.contains(name), "{name}: {told}");
+    }
+    let told = refusal("", &[], &["--listen", "0.0.0.0:1", "--tls-client-required", "--smtp-host", "mail"]);
+    assert!(told.starts_with("3 settings are wrong:\n"), "{told}");
+}
+
+#[test]
+fn a_torn_file_is_told_with_its_line() {
+    let told = refusal("listen = '127.0.0.1:1'\n\nreflection = yes\n", &[], &[]);
+    assert!(told.contains("countersign.toml: line 3: "), "{told}");
 }
 
 #[test]
@@ -112,7 +153,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
 fn secrets_are_shown_nowhere() {
     let environment = [
         ("COUNTERSIGN_ROOT_KEY", "hunter2"),
-        ("COUNTERSIGN_DATABASE_URL", "postgres://app:hunter2@db:5432/portal?password=hunter2"),
+        ("COUNTERSIGN_DATABASE_URL", "postgres://app:hunter2@db:5432/portal?password=hunter2&sslmode=verify-full"),
     ];
     let config = load("", &environment, &[]).unwrap();
     let shown = config.describe().join("\n");
@@ -120,6 +161,10 @@ fn secrets_are_shown_nowhere() {
     assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
     let mistyped = refusal("", &[("COUNTERSIGN_DATABASE_URL", "postgers://app:hunter2@db/portal")], &[]);
     assert!(!mistyped.contains("hunter2"));
+    for (setting, text) in [("SMTP_HOST", "ann:hunter2@mail"), ("OTLP_ENDPOINT", "http://ann:hunter2@collector:4317")] {
+        let mistyped = refusal("", &[(&format!("COUNTERSIGN_{setting}"), text)], &[]);
+        assert!(!mistyped.contains("hunter2"), "{mistyped}");
+    }
     let torn = refusal("root_key = 'hunter2", &[], &[]);
     assert!(!torn.contains("hunter2"), "{torn}");
     assert!(flags(&["--root-key", "hunter2"]).is_err());

@@ -144,6 +144,10 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself, for the one place that uses it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -166,39 +170,6 @@ impl Value for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.show())
-    }
-}
-
-/// Where the record is kept.
-#[derive(Clone, Debug)]
-pub enum DatabaseUrl {
-    /// The file of an embedded database.
-    Sqlite(PathBuf),
-    /// A PostgreSQL URL. Secret as a whole: a password may stand in it, before the host or as a parameter.
-    Postgres(Secret),
-}
-
-impl Value for DatabaseUrl {
-    fn read(text: &str) -> Result<Self, String> {
-        let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-        match text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
-            Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            None if postgres => Ok(Self::Postgres(Secret(text.to_owned()))),
-            // The text is not repeated: a mistyped scheme may be followed by a password.
-            _ => Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned()),
-        }
-    }
-
-    /// Of a PostgreSQL URL, only host, port and database.
-    fn show(&self) -> String {
-        match self {
-            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
-            Self::Postgres(Secret(url)) => {
-                let url = url.split_once("://").map_or("", |(_, rest)| rest);
-                let url = url.split(['?', '#']).next().unwrap_or_default();
-                format!("postgres://(hidden)@{}", url.rsplit('@').next().unwrap_or_default())
-            }
-        }
     }
 }
 
@@ -258,7 +229,8 @@ impl Value for Host {
         if is_name || text.parse::<IpAddr>().is_ok() {
             Ok(Self(text.to_owned()))
         } else {
-            Err(expected("a name or an address without a port, such as mail.example.org", text))
+            // Not repeated: a password may stand before an `@`.
+            Err("expected a name or an address without a port, such as mail.example.org".to_owned())
         }
     }
 
@@ -333,7 +305,9 @@ pub struct OtlpEndpoint(pub http::Uri);
 impl Value for OtlpEndpoint {
     fn read(text: &str) -> Result<Self, String> {
         let uri = http::Uri::from_str(text).ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-        uri.map(Self).ok_or_else(|| expected("http://HOST:PORT", text))
+        // Not repeated: a password may stand before an `@`, a token after a `?`.
+        let plain = uri.filter(|_| !text.contains(['@', '?', '#']));
+        plain.map(Self).ok_or_else(|| "expected http://HOST:PORT".to_owned())
     }
 
     fn show(&self) -> String {

@@ -34,13 +34,18 @@ pub struct Limits {
 
 impl Limits {
     /// Calls that may wait for each permit: about one second at 17 ms for each, after which a person signs in again anyway.
-    pub const QUEUED_PER_PERMIT: usize = 60;
+    const QUEUED_PER_PERMIT: usize = 60;
 
-    /// One permit for each core, and the queue that goes with them.
+    /// So many permits, and the queue that goes with them unless it is given.
+    #[must_use]
+    pub fn new(permits: usize, queued: Option<usize>) -> Self {
+        Self { permits, queued: queued.unwrap_or(permits.saturating_mul(Self::QUEUED_PER_PERMIT)) }
+    }
+
+    /// One permit for each core.
     #[must_use]
     pub fn of_this_machine() -> Self {
-        let permits = thread::available_parallelism().map_or(1, usize::from);
-        Self { permits, queued: permits * Self::QUEUED_PER_PERMIT }
+        Self::new(thread::available_parallelism().map_or(1, usize::from), None)
     }
 }
 
@@ -187,6 +192,12 @@ mod tests {
         });
         has_begun.await.unwrap();
         (barrier, running)
+    }
+
+    #[test]
+    fn the_queue_follows_the_permits_unless_it_is_given() {
+        assert_eq!(Limits::new(3, None), Limits { permits: 3, queued: 180 });
+        assert_eq!(Limits::new(3, Some(0)), Limits { permits: 3, queued: 0 });
     }
 
     #[tokio::test]

@@ -2,10 +2,7 @@
 //!
 //! Called while starting. Nothing here is derived or kept; [`super::root_key`] does that.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -14,19 +11,7 @@ use zeroize::Zeroizing;
 
 use super::random_bytes;
 use super::root_key::{KEY_BYTES, RootKey};
-
-/// The most that is read of a key file, in bytes. The longest valid text is 64 digits, and white space.
-const MAX_FILE_BYTES: u64 = 256;
-
-/// The widest mode of a key file that this service made, and the mode it makes it with.
-const OWNER_ONLY: u32 = 0o600;
-
-/// The widest mode of a key file that an operator made. Kubernetes mounts a secret for a group (`fsGroup`) with 0440
-/// or 0640.
-const GROUP_READS: u32 = 0o640;
-
-/// The permission bits of a mode.
-const PERMISSIONS: u32 = 0o777;
+use super::secret_file::{self, Maker, SecretFileError};
 
 /// Base64 as people paste it: padded or not.
 const LENIENT: GeneralPurposeConfig =
@@ -37,10 +22,8 @@ const LENIENT: GeneralPurposeConfig =
 pub enum RootKeyError {
     #[error("a root key is 64 hexadecimal digits or the base64 of 32 bytes, not these {given} characters")]
     Malformed { given: usize },
-    #[error("{path} has mode {given:04o}, a root key may have at most {limit:04o}")]
-    TooOpen { path: PathBuf, given: u32, limit: u32 },
-    #[error("can't use {path} as the file of the root key")]
-    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] SecretFileError),
 }
 
 impl RootKey {
@@ -61,62 +44,22 @@ impl RootKey {
     /// Reads a key file that an operator made.
     ///
     /// # Errors
-    /// [`RootKeyError::TooOpen`] if anybody but its owner may write it, or anybody but its owner and group read it;
     /// [`RootKeyError::File`] and [`RootKeyError::Malformed`] if there is no key to read.
     pub fn load(path: &Path) -> Result<Self, RootKeyError> {
-        read(path, GROUP_READS)
+        Self::parse(&secret_file::read(path, Maker::Operator)?)
     }
 
     /// Reads the key file at `path`; makes a random key there first if there is none.
     ///
-    /// The file appears whole or not at all, and of two processes that start at once both get the same key.
+    /// Of two processes that start at once both get the same key.
     ///
     /// # Errors
-    /// [`RootKeyError::TooOpen`] if anybody but its owner may read or write it; [`RootKeyError::File`] and
-    /// [`RootKeyError::Malformed`] if there is no key to read and none can be made.
+    /// [`RootKeyError::File`] and [`RootKeyError::Malformed`] if there is no key to read and none can be made.
     pub fn load_or_create(path: &Path) -> Result<Self, RootKeyError> {
-        let failed = |source| RootKeyError::File { path: path.to_owned(), source };
-        if !path.try_exists().map_err(failed)? {
-            create(path).map_err(failed)?;
+        if !path.exists() {
+            secret_file::create(path, &to_hex(&*Zeroizing::new(random_bytes::<KEY_BYTES>())))?;
         }
-        read(path, OWNER_ONLY)
-    }
-}
-
-fn read(path: &Path, limit: u32) -> Result<RootKey, RootKeyError> {
-    let failed = |source| RootKeyError::File { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let given = file.metadata().map_err(failed)?.mode() & PERMISSIONS;
-    if given & !limit != 0 {
-        return Err(RootKeyError::TooOpen { path: path.to_owned(), given, limit });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    RootKey::parse(&text)
-}
-
-/// Writes a random key beside `path`, then links it there: a link, unlike a rename, never replaces another's key.
-fn create(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension(to_hex(&random_bytes::<8>()).as_str());
-    let linked = write_key(&draft).and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(path),
-    }
-}
-
-fn write_key(path: &Path) -> io::Result<()> {
-    let key = Zeroizing::new(random_bytes::<KEY_BYTES>());
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-    writeln!(file, "{}", *to_hex(&*key))?;
-    file.sync_all()
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+        Self::parse(&secret_file::read(path, Maker::Service)?)
     }
 }
 
@@ -150,7 +93,8 @@ fn from_base64(text: &str, alphabet: &alphabet::Alphabet) -> Option<Zeroizing<[u
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     use proptest::prelude::*;
 
@@ -167,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         let made = RootKey::load_or_create(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & PERMISSIONS, OWNER_ONLY);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(same(&made, &RootKey::load_or_create(&path).unwrap()));
         assert!(same(&made, &RootKey::load(&path).unwrap()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is gone");
@@ -182,22 +126,6 @@ mod tests {
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| same(key, &keys[0])));
-    }
-
-    #[test]
-    fn a_file_that_others_may_read_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("root.key");
-        RootKey::load_or_create(&path).unwrap();
-        for (mode, ours, operators) in
-            [(0o400, true, true), (0o640, false, true), (0o644, false, false), (0o660, false, false)]
-        {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(RootKey::load_or_create(&path).is_ok(), ours, "{mode:o}");
-            assert_eq!(RootKey::load(&path).is_ok(), operators, "{mode:o}");
-        }
-        let error = RootKey::load(&path).unwrap_err().to_string();
-        assert!(error.ends_with("has mode 0660, a root key may have at most 0640"), "{error}");
     }
 
     #[test]

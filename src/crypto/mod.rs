@@ -23,6 +23,7 @@ pub mod password_change;
 pub mod password_policy;
 pub mod refresh_token;
 pub mod root_key;
+pub mod secret_file;
 pub mod signing;
 pub mod throttle;
 pub mod tombstone;

@@ -38,6 +38,11 @@ impl Throwaway {
         &self.url
     }
 
+    /// How it is reached by another role, which needs no password.
+    pub(crate) fn url_as(&self, role: &str) -> String {
+        self.url.replacen("postgres@", &format!("{role}@"), 1)
+    }
+
     async fn create(how: &str) -> Self {
         let name = format!("{PREFIX}{}_{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         execute(&format!("CREATE DATABASE {name} {how}")).await;
