@@ -1,4 +1,5 @@
-//! `countersign backup` and `countersign restore`: the embedded record as one file, and back.
+//! `countersign backup` and `countersign restore`: the embedded record as one file, and back; and `countersign restored`,
+//! the last step of a restore by the tools of PostgreSQL.
 //!
 //! A backup is made beside a running server, which notices nothing; a restore needs the server stopped. The root key is
 //! in neither: without it a backup opens for nobody, also not for its owner.
@@ -31,7 +32,26 @@ pub(super) struct Restore {
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     #[command(flatten)]
+    ends: Ends,
+    #[command(flatten)]
     settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restored {
+    #[command(flatten)]
+    ends: Ends,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What ends with a restore beyond sessions and mailed codes.
+#[derive(Clone, Copy, Debug, Args)]
+struct Ends {
+    /// Revokes every API key too, since what was revoked after the copy was made is in it as if it were not. Then make an
+    /// operator's by `key recover`.
+    #[arg(long)]
+    revoke_api_keys: bool,
 }
 
 impl Backup {
@@ -59,7 +79,7 @@ impl Backup {
 
 impl Restore {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { from, settings } = self;
+        let Self { from, ends, settings } = self;
         let config = Config::load(&settings.flags)?;
         let record = embedded(&config)?;
         let _lock = serve::lock_beside(record)?;
@@ -67,7 +87,7 @@ impl Restore {
         let draft = Draft::make(record)?;
         // Not `fs::copy`, which would bring along who may read the copy.
         io::copy(&mut File::open(&from)?, &mut File::options().write(true).open(&draft.0)?)?;
-        prepare(&config, &draft.0).await?;
+        prepare(&config, &draft.0, ends).await?;
         let aside = record.exists().then(|| set_aside(record)).transpose()?;
         draft.replaces(record)?;
         if let Some(aside) = aside {
@@ -77,12 +97,27 @@ impl Restore {
     }
 }
 
+impl Restored {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Self { ends, settings } = self;
+        let config = Config::load(&settings.flags)?;
+        let (store, _lock) = serve::open(&config).await?;
+        serve::bring_schema_up(&store, false).await?;
+        let app = serve::build_on(&config, store).await?;
+        app.restored(ends.revoke_api_keys).await?;
+        app.store().close().await;
+        let keys = if ends.revoke_api_keys { "every API key is revoked" } else { "API keys are what they were then" };
+        say(&format!("sessions, refresh tokens and mailed codes from before the restore have ended; {keys}"))
+    }
+}
+
 /// The file of the embedded record.
 fn embedded(config: &Config) -> Result<&Path, Failure> {
     match &config.database_url {
         DatabaseUrl::Sqlite(file) => Ok(file),
         DatabaseUrl::Postgres(_) => {
-            let rule = "the record is in PostgreSQL, which has tools of its own for this: pg_dump, pg_basebackup";
+            let rule = "the record is in PostgreSQL, which has tools of its own for this: pg_dump, pg_basebackup; \
+                        after a restore run `countersign restored`";
             Err(Failure::Other(rule.to_owned()))
         }
     }
@@ -116,15 +151,14 @@ async fn intact(file: &Path) -> Result<(), Failure> {
 }
 
 /// Makes a copy what the server will begin with. Whatever goes wrong here has changed nothing but the copy.
-async fn prepare(config: &Config, file: &Path) -> Result<(), Failure> {
+async fn prepare(config: &Config, file: &Path, ends: Ends) -> Result<(), Failure> {
     let store = Store::open(Location::Sqlite(file), 1).await?;
-    let app = serve::build_on(config, store.clone())?;
     let prepared = async {
-        app.require_own().await?;
+        let app = serve::build_on(config, store.clone()).await?;
         store.migrate().await?;
-        app.restored().await?;
+        app.restored(ends.revoke_api_keys).await?;
         store.fold_log().await?;
-        Ok(())
+        Ok::<_, Failure>(())
     };
     let prepared = prepared.await;
     store.close().await;

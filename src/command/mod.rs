@@ -1,6 +1,7 @@
-//! The `countersign` command: `serve`, `migrate`, `config`, `backup`, `restore` and `key`.
+//! The `countersign` command: `serve`, `migrate`, `config`, `backup`, `restore`, `restored` and `key`.
 //!
-//! `key create` is a client of a running server; all else works on the configuration of this machine. Standard output is for what was asked for, standard error and the log for everything else.
+//! `key create` is a client of a running server; all else works on the configuration of this machine. Standard output is
+//! for what was asked for, standard error and the log for everything else.
 
 mod backup;
 mod client;
@@ -9,6 +10,7 @@ mod serve;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -18,6 +20,8 @@ use crate::store::Schema;
 
 /// The exit code of unusable arguments or settings: `EX_USAGE` of sysexits.
 const USAGE: u8 = 64;
+/// How long work that was given up may take to notice.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// gRPC identity and access service: who is this, and may they do this?
 #[derive(Debug, Parser)]
@@ -39,6 +43,8 @@ enum Verb {
     Backup(backup::Backup),
     /// Puts a copy of the embedded record in its place, while no server runs.
     Restore(backup::Restore),
+    /// After the database was restored by its own tools: ends the sessions, refresh tokens and codes that came back.
+    Restored(backup::Restored),
     /// Makes API keys.
     #[command(subcommand)]
     Key(key::Key),
@@ -77,7 +83,10 @@ impl Command {
             Ok(runtime) => runtime,
             Err(error) => return complain(&error.into()),
         };
-        match runtime.block_on(self.verb.run()) {
+        let outcome = runtime.block_on(self.verb.run());
+        // What was given up may be in a call of the system, and is not waited for.
+        runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => complain(&failure),
         }
@@ -92,6 +101,7 @@ impl Verb {
             Self::Config(settings) => show(&Config::load(&settings.flags)?),
             Self::Backup(backup) => backup.run().await,
             Self::Restore(restore) => restore.run().await,
+            Self::Restored(restored) => restored.run().await,
             Self::Key(key) => key.run().await,
         }
     }

@@ -1,4 +1,4 @@
-//! Copies of an embedded record, and what a copy that is put back must not bring back.
+//! Copies of an embedded database, and what a copy that is put back, of either database, must not bring back.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use super::entity::meta;
 use super::error::{Error, Result, corrupt};
 use super::rows::statement;
 use super::{SQLITE_BUSY_TIMEOUT, Store, Tx, common};
+use crate::domain::ids::Mark;
 use crate::domain::time::Timestamp;
 
 impl Store {
@@ -69,20 +70,36 @@ impl Store {
 }
 
 impl Tx {
-    /// Ends every session and spends every code, in every realm.
+    /// Ends every session of the realm and spends every code.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn void_what_may_be_spent(&self, now: Timestamp) -> Result<()> {
-        let conn = self.rows().conn;
-        for sql in [
-            "UPDATE users SET session_epoch = session_epoch + 1",
-            "UPDATE sessions SET ended_at = $1 WHERE ended_at IS NULL",
-            "UPDATE codes SET spent_at = $1 WHERE spent_at IS NULL",
-        ] {
-            let values = sql.contains("$1").then(|| now.0.into());
-            conn.execute_raw(statement(conn, sql, values)).await?;
-        }
+        self.set_all("UPDATE users SET session_epoch = session_epoch + $2 WHERE realm_id = $1", 1).await?;
+        self.set_all("UPDATE sessions SET ended_at = $2 WHERE realm_id = $1 AND ended_at IS NULL", now.0).await?;
+        self.set_all("UPDATE codes SET spent_at = $2 WHERE realm_id = $1 AND spent_at IS NULL", now.0).await
+    }
+
+    /// Revokes every API key of the realm.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke_every_api_key(&self, now: Timestamp) -> Result<()> {
+        self.set_all("UPDATE api_keys SET revoked_at = $2 WHERE realm_id = $1 AND revoked_at IS NULL", now.0).await
+    }
+
+    /// Marks the realm's whole log anew, so that whoever follows it finds another history and starts over.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn begin_another_history(&self, mark: Mark) -> Result<()> {
+        self.set_all("UPDATE changes SET mark = $2 WHERE realm_id = $1", mark.0).await?;
+        self.set_all("UPDATE realms SET mark = $2 WHERE id = $1", mark.0).await
+    }
+
+    async fn set_all(&self, sql: &str, value: i64) -> Result<()> {
+        let rows = self.rows();
+        rows.conn.execute_raw(statement(rows.conn, sql, [rows.realm.0.into(), value.into()])).await?;
         Ok(())
     }
 }

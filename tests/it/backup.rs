@@ -1,16 +1,18 @@
-//! `countersign backup` and `restore`, by the command itself: what comes back, what must not, and what is refused.
+//! `countersign backup`, `restore` and `restored`, by the command itself: what comes back, what must not, and what is
+//! refused.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use countersign::config::{Config, DatabaseUrl};
 use countersign::grpc::pb::{self, ApprovalAuthority, EmailVerificationRule, ErrorReason, Policy, SelfRegistration};
 use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::support::{Binary, Caller, Reachable as _, refusal};
+use crate::support::{Backend, Binary, Caller, Reachable as _, TestApp, refusal};
 
 const INVALID: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::CredentialInvalid);
 
@@ -232,4 +234,46 @@ async fn what_is_in_postgresql_is_not_for_this_command() {
         refused(&command.output().unwrap(), "pg_dump");
     }
     refused(&home.backup("one"), "there is no record");
+}
+
+fn restored(config: &Config, args: &[&str]) -> Output {
+    let DatabaseUrl::Postgres(url) = &config.database_url else { panic!("an embedded database") };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.arg("restored").args(args).arg("--data-dir").arg(&config.data_dir);
+    command.env("COUNTERSIGN_DATABASE_URL", url.expose()).output().unwrap()
+}
+
+/// Waits until a caller is refused.
+async fn until_refused(caller: &Caller) {
+    let refused = async {
+        while me(caller).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), refused).await.unwrap();
+}
+
+/// PostgreSQL's own tools bring a database back; what ended since then lives in it again, until this is said to it. The
+/// server that runs beside it has everything in its cache.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_restored_postgres_brings_back_is_ended_beside_a_running_server() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let operator = open_realm(&app.as_operator()).await;
+    let stranger = app.anonymous().in_realm("acme");
+    stranger.register("ann@acme.example", "Ann", &[]).await.unwrap();
+    let session = stranger.begin("ann@acme.example").await.unwrap();
+    let key = operator.service("till").await.unwrap();
+    me(&app.as_token(&session.access_token)).await.unwrap();
+
+    done(&restored(app.config(), &[]));
+    until_refused(&app.as_token(&session.access_token)).await;
+    let ended = (Code::Unauthenticated, ErrorReason::TokenInvalid);
+    assert_eq!(refusal(stranger.refresh(&session.refresh_token).await), ended);
+    me(&app.as_key(&key)).await.unwrap();
+    stranger.sign_in("ann@acme.example").await.unwrap();
+
+    done(&restored(app.config(), &["--revoke-api-keys"]));
+    until_refused(&app.as_key(&key)).await;
+    until_refused(&app.as_operator()).await;
+    app.finish().await;
 }

@@ -179,7 +179,7 @@ impl Event {
                 let details = json!({ "template": template, "user": user });
                 facts("message.retried", *organization, message.0, details)
             }
-            Self::RecordRestored { realm } => facts("record.restored", None, realm.0, json!({})),
+            Self::RealmRestored { realm } => facts("realm.restored", None, realm.0, json!({})),
             Self::PasswordChangeDemanded { user } => facts("user.password_change_demanded", None, user.0, json!({})),
             Self::SignInsFailed { user, failures } => AuditFacts {
                 event: "user.sign_ins_failed",

@@ -109,7 +109,7 @@ impl Event {
             | Self::ApiKeyCreated { .. }
             | Self::ApiKeyRevoked { .. }
             | Self::MessageRetried { .. }
-            | Self::RecordRestored { .. }
+            | Self::RealmRestored { .. }
             | Self::SignedIn { .. }
             | Self::PasswordChangeDemanded { .. }
             | Self::SignInsFailed { .. }

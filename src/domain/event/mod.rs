@@ -291,9 +291,8 @@ pub enum Event {
         user: Option<UserId>,
         organization: Option<OrganizationId>,
     },
-    /// The record was put back from a copy; sessions and codes of it count no more.
-    RecordRestored {
-        /// The platform's.
+    /// The realm was put back from a copy with its database; sessions and codes of before count no more.
+    RealmRestored {
         realm: RealmId,
     },
     SignedIn {

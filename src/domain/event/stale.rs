@@ -15,7 +15,9 @@ impl Event {
             | Self::RoleUpdated { .. }
             | Self::RoleDeleted { .. }
             | Self::PermissionDeclared { .. }
-            | Self::PermissionRetired { .. } => vec![Key::Catalogue],
+            | Self::PermissionRetired { .. }
+            // Caches start over by the log's new mark; the line carries it.
+            | Self::RealmRestored { .. } => vec![Key::Catalogue],
             Self::Registered { person, again: true, .. }
             | Self::EmailVerified { person, .. }
             | Self::RegistrationApproved { person, .. }
@@ -76,8 +78,6 @@ impl Event {
             | Self::TombstoneCleared { .. }
             | Self::IdentifiersSet { .. }
             | Self::MessageRetried { .. }
-            // No process keeps anything of a record that is just put back.
-            | Self::RecordRestored { .. }
             | Self::SignedIn { .. }
             | Self::PasswordChangeDemanded { .. }
             | Self::SignInsFailed { .. }
