@@ -165,7 +165,7 @@ async fn begin(
     let operator = (!is_begun).then(|| OperatorKey::hand_over(config, address)).transpose()?;
     let began = match &operator {
         Some(operator) => app.begin(&operator.key).await,
-        None => app.require_root_key().await.map(|()| false),
+        None => app.open().await.map(|()| false),
     };
     match (began, operator) {
         (Ok(true), Some(operator)) => {

@@ -22,13 +22,21 @@ pub const OPERATOR: &str = "operator";
 /// Under which name the record keeps the root key's check value.
 pub const ROOT_KEY: &str = "root_key";
 
-/// Why an operator's key can't be made anew.
+/// Under which name the database keeps which database it is.
+pub(super) const IDENTITY: &str = "identity";
+
+/// Why a database can't be served, or an operator's key not be made anew.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error("the root key is not the one that this database was begun with")]
     RootKey,
     #[error("this database was never begun: start the server first")]
     NeverBegun,
+    #[error(
+        "this database is a copy that was put into another one: run `countersign restored`, which ends the sessions and \
+         codes that it brings back"
+    )]
+    Copy,
     #[error("there is no platform account {0:?}; the first start made {OPERATOR:?}")]
     NoAccount(String),
 }
@@ -48,7 +56,7 @@ impl App {
     /// # Errors
     /// Another root key; UNAVAILABLE.
     pub async fn begin(&self, key: &NewKey) -> Result<bool> {
-        self.require_root_key().await?;
+        self.open().await?;
         let ctx = self.own_call(RealmId(self.clock.new_id()), "FirstStart");
         let platform = Realm {
             id: ctx.realm,
@@ -90,11 +98,23 @@ impl App {
         Ok(())
     }
 
+    /// Makes sure that the root key is this database's, and that the database is not a copy of it which nobody has said
+    /// was put back ([`App::restored`]).
+    ///
+    /// # Errors
+    /// Another root key; a copy; UNAVAILABLE.
+    pub async fn open(&self) -> Result<()> {
+        self.require_root_key().await?;
+        let Some(identity) = self.store.identity().await? else { return Ok(()) };
+        let kept = self.store.keep_once(IDENTITY, identity.clone()).await?;
+        if kept == identity { Ok(()) } else { Err(Error::internal(Fault::Copy)) }
+    }
+
     /// Makes sure that the root key is this database's. While the key is rotated, this seals everything anew.
     ///
     /// # Errors
     /// Another root key; UNAVAILABLE.
-    pub async fn require_root_key(&self) -> Result<()> {
+    async fn require_root_key(&self) -> Result<()> {
         let kept = self.store.keep_once(ROOT_KEY, self.keys.check_value().to_vec()).await?;
         match self.keys.opens(&kept) {
             Some(Generation::Current) => Ok(()),

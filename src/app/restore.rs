@@ -2,6 +2,7 @@
 //! refresh token that was exchanged, a code that was used would be as good as new.
 
 use super::App;
+use super::begin::IDENTITY;
 use super::error::Result;
 use super::write::Change;
 use crate::crypto::random_mark;
@@ -28,6 +29,9 @@ impl App {
                 Ok(())
             })
             .await?;
+        }
+        if let Some(identity) = self.store.identity().await? {
+            self.store.replace(IDENTITY, identity).await?;
         }
         Ok(())
     }

@@ -69,6 +69,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What tells a PostgreSQL database from one that its rows were copied into: the server's and the database's number.
+    /// `None` = it can't be told, on SQLite or without the right to ask.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn identity(&self) -> Result<Option<Vec<u8>>> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let sql = "SELECT system_identifier || '/' || oid AS identity FROM pg_control_system(), pg_database \
+             WHERE datname = current_database()";
+        match self.write.query_one_raw(statement(&self.write, sql, [])).await.map_err(Error::from) {
+            Ok(row) => Ok(row.map(|row| row.try_get::<String>("", "identity")).transpose()?.map(String::into_bytes)),
+            Err(Error::MissingRight(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Tx {
     /// Ends every session of the realm and spends every code.
     ///

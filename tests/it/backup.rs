@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::support::{Backend, Binary, Caller, Reachable as _, TestApp, refusal};
+use crate::support::{Backend, Binary, Caller, Reachable as _, TestApp, Throwaway, refusal};
 
 const INVALID: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::CredentialInvalid);
 
@@ -276,4 +276,23 @@ async fn what_a_restored_postgres_brings_back_is_ended_beside_a_running_server()
     until_refused(&app.as_key(&key)).await;
     until_refused(&app.as_operator()).await;
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_postgres_database_is_served_once_it_is_said_to_be_restored() {
+    let (home, database) = (tempfile::tempdir().unwrap(), Throwaway::migrated().await);
+    assert!(Binary::spawn(home.path(), Some(&database)).await.terminate());
+    assert!(Binary::spawn(home.path(), Some(&database)).await.terminate(), "the database itself goes on");
+    let copy = Throwaway::copy_of(&database).await;
+    let command = |verb: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args([verb, "--data-dir"]).arg(home.path()).env("COUNTERSIGN_DATABASE_URL", copy.url());
+        command.args(if verb == "serve" { &["--listen", "127.0.0.1:0", "--metrics-listen", ""][..] } else { &[] });
+        command.output().unwrap()
+    };
+    refused(&command("serve"), "run `countersign restored`");
+    done(&command("restored"));
+    let server = Binary::spawn(home.path(), Some(&copy)).await;
+    me(&server.as_operator()).await.unwrap();
+    assert!(server.terminate());
 }

@@ -33,6 +33,11 @@ impl Throwaway {
         Self::create("").await
     }
 
+    /// A copy of a database that nobody is connected to.
+    pub(crate) async fn copy_of(other: &Self) -> Self {
+        Self::create(&format!("TEMPLATE {}", other.name)).await
+    }
+
     /// How it is reached.
     pub(crate) fn url(&self) -> &str {
         &self.url
