@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Name;
 use super::error::Result;
+use super::user::names;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::entry::EntryRow;
 use crate::domain::snapshot::Confers;
@@ -30,8 +31,7 @@ pub(super) async fn views<C: Connection>(
     entries: Vec<EntryRow>,
 ) -> Result<Vec<EntryView>> {
     let referred: Vec<_> = entries.iter().flat_map(|row| row.assigned_by.into_iter().chain([row.principal])).collect();
-    let names: std::collections::BTreeMap<_, _> =
-        rows.names(&referred).await?.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
+    let names = names(rows, &referred).await?;
     let organizations: Vec<_> = entries.iter().filter_map(|row| row.entry.scope.organization()).collect();
     let slugs = rows.slugs(&organizations).await?;
     let view = |row: EntryRow| EntryView {

@@ -3,7 +3,7 @@
 //! A target that the caller can't read is not found; one that the caller reads but does not reach is denied, with the
 //! nearest miss. The same guard serves readers (facts of a view) and writers (facts of the locked revision).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
@@ -11,14 +11,15 @@ use super::error::{Error, Result};
 use super::facts::{Basket, Facts, decide, managers_of, reserved};
 use super::reason::Reason;
 use crate::cache::Subject;
+use crate::domain::account::{AccountFacts, ApprovalState};
 use crate::domain::containment::{Conferral, contained, holds_pattern, may_assign, reserved_strong, role_contained};
 use crate::domain::decision::{Question, in_team};
 use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
-use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
+use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision, RoleId};
 use crate::domain::permission::Reach;
 use crate::domain::policy::ApprovalBy;
 use crate::domain::registration::is_hidden;
-use crate::domain::snapshot::{Confers, MembershipState, Principal, PrincipalKind, Scope};
+use crate::domain::snapshot::{Confers, Membership, MembershipState, Principal, PrincipalKind, Scope};
 use crate::domain::time::Timestamp;
 
 /// The reserved permissions that guards ask about.
@@ -150,6 +151,14 @@ where
         }
         Ok(self.allows_in_one(permissions::READ_USERS, target, Through::Active).await?
             || self.knows_newcomer(target).await?)
+    }
+
+    /// Asks whatever would be asked about a user that there is and that the actor does not read, so that the time which a
+    /// call takes does not tell that there is none.
+    pub(crate) async fn asks_of_nobody(&mut self) -> Result<()> {
+        self.facts.principal(NOBODY).await?;
+        let somebody = nobody(self.facts.catalogue().realm);
+        self.reads_user(&somebody).await.map(drop)
     }
 
     /// Whether the actor decides on this newcomer there (`None`: as one who registered without an organization).
@@ -298,6 +307,39 @@ where
             }
         }
         Ok(())
+    }
+}
+
+/// The id that no principal has.
+pub(crate) const NOBODY: PrincipalId = PrincipalId(uuid::Uuid::nil());
+
+/// In place of a user that there is not: an approved member of an organization that there is not either.
+pub(crate) fn nobody(realm: RealmId) -> Principal {
+    let facts = AccountFacts {
+        approval: ApprovalState::Approved,
+        holds: vec![],
+        email_verified: true,
+        deleted: false,
+        valid_from: None,
+        valid_until: None,
+        password_must_change: false,
+    };
+    let membership = Membership {
+        organization: OrganizationId(uuid::Uuid::nil()),
+        kind: String::new(),
+        state: MembershipState::Active,
+        attributes: BTreeMap::new(),
+    };
+    Principal {
+        id: NOBODY,
+        realm,
+        as_of: Revision(0),
+        kind: PrincipalKind::User(facts),
+        memberships: vec![membership],
+        manager: None,
+        entries: vec![],
+        session_epoch: 0,
+        ended_sessions: vec![],
     }
 }
 

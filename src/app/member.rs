@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::guard::{not_on_oneself, permissions};
 use super::membership::company;
 use super::organization::MemberView;
-use super::user::{check_etag, find_user, person, require_live};
+use super::user::{check_etag, find_user, nobody, person, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx, Name, Reason};
 use crate::cache::Subject;
@@ -144,7 +144,7 @@ impl Change<'_> {
         let found = find_user(self.rows(), user).await?;
         let subject = match &found {
             Some(user) => self.principal(user.id.into()).await?,
-            None => None,
+            None => nobody(self.rows(), &mut guard, "user").await.map(|_| None)?,
         };
         let reaches = match &subject {
             Some(subject) => {

@@ -3,11 +3,11 @@
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{Guard, permissions};
+use super::guard::{Guard, NOBODY, nobody, permissions};
 use super::user::find_user;
 use super::write::Change;
 use crate::domain::handle::Handle;
-use crate::domain::ids::{OrganizationId, PrincipalId};
+use crate::domain::ids::{OrganizationId, PrincipalId, UserId};
 use crate::domain::snapshot::{Principal, PrincipalKind, Scope};
 
 /// A scope, as a caller names it.
@@ -20,16 +20,20 @@ pub enum Place {
 /// Who is given something or loses it, as if it held nothing: what it holds is looked up where it matters, so that who
 /// holds a thousand entries is given one more as soon as who holds none.
 #[derive(Clone, Debug)]
-pub(super) struct Receiver(Principal);
+pub(super) struct Receiver {
+    principal: Principal,
+    /// Whether there is such a principal. Of one that there is not as much is asked as of one that the caller does not know.
+    exists: bool,
+}
 
 impl Receiver {
     pub(super) fn id(&self) -> PrincipalId {
-        self.0.id
+        self.principal.id
     }
 
     /// Its account, its memberships and its manager; its entries are not there.
     pub(super) fn but_entries(&self) -> &Principal {
-        &self.0
+        &self.principal
     }
 }
 
@@ -38,7 +42,7 @@ pub(super) type Opening = (&'static str, Option<PrincipalId>);
 
 impl Change<'_> {
     /// A principal named by its id, a user's e-mail address or a service account's name. Whether the caller may know of
-    /// it is yet to be asked: [`Change::scope_for`].
+    /// it is yet to be asked, and so is whether there is one: [`Change::scope_for`].
     pub(super) async fn receiver(&self, handle: &Handle) -> Result<Receiver> {
         let id = match handle {
             Handle::Id(id) => Some(PrincipalId(*id)),
@@ -48,15 +52,23 @@ impl Change<'_> {
             Handle::Natural(name) => self.rows().service_account_named(name).await?.map(|account| account.id.into()),
         };
         match id {
-            Some(id) => self.receiver_of(id).await?,
-            None => None,
+            Some(id) => self.receiver_of(id).await?.ok_or_else(|| Error::not_found("principal")),
+            None => {
+                // In place of the holds and the facts of whom there is.
+                self.rows().user(UserId(NOBODY.0)).await?;
+                self.receiver_of(NOBODY).await?;
+                Ok(Receiver { principal: nobody(self.catalogue().realm), exists: false })
+            }
         }
-        .ok_or_else(|| Error::not_found("principal"))
     }
 
     /// The principal of that id, as somebody who is given something.
     pub(super) async fn receiver_of(&self, id: PrincipalId) -> Result<Option<Receiver>> {
-        Ok(self.rows().principal_but_entries(id, self.ended_since()).await?.map(Receiver))
+        Ok(self
+            .rows()
+            .principal_but_entries(id, self.ended_since())
+            .await?
+            .map(|principal| Receiver { principal, exists: true }))
     }
 
     /// The scope, once the receiver and it are the caller's to know of, and whether one of the openings holds there.
@@ -73,8 +85,8 @@ impl Change<'_> {
         place: &Place,
         openings: &[Opening],
     ) -> Result<(Scope, bool)> {
-        let receiver = receiver.but_entries();
-        let known = reads(guard, receiver).await? || reaches(guard, openings, Scope::Realm).await?;
+        let Receiver { principal: receiver, exists } = receiver;
+        let known = (reads(guard, receiver).await? || reaches(guard, openings, Scope::Realm).await?) && *exists;
         let scope = match self.scope(place).await? {
             Some(scope) => scope,
             None => return Err(Error::not_found(if known { "organization" } else { "principal" })),

@@ -1,12 +1,11 @@
 //! Service accounts and the keys that they sign in with.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
+use super::user::names;
 use super::write::{Change, Done, taken};
 use super::{App, Ctx, Name, Reason};
 use crate::cache::Subject;
@@ -273,8 +272,7 @@ pub(super) async fn key_views<C: Connection>(
     account: &ServiceAccount,
 ) -> Result<Vec<ApiKeyView>> {
     let makers: Vec<PrincipalId> = keys.iter().filter_map(|key| key.created_by).collect();
-    let names: BTreeMap<_, _> =
-        rows.names(&makers).await?.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
+    let names = names(rows, &makers).await?;
     let view = |key: ApiKey| ApiKeyView {
         account: Name { person: false, handle: account.name.clone() },
         created_by: key.created_by.and_then(|id| names.get(&id).cloned()),

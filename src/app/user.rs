@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{Guard, Through, not_on_oneself, permissions};
+use super::guard::{Guard, NOBODY, Through, not_on_oneself, permissions};
 use super::read::again;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
@@ -61,7 +61,9 @@ impl App {
             let view = self.view(ctx, Freshness::Latest).await?;
             let mut guard = self.guard(ctx, &view).await?;
             let rows = self.store.rows(ctx.realm);
-            let user = find_user(rows, handle).await?.ok_or_else(|| Error::not_found("user"))?;
+            let Some(user) = find_user(rows, handle).await? else {
+                return Err(nobody(rows, &mut guard, "user").await?);
+            };
             let subject = view.principal(user.id.into()).await?.ok_or_else(|| Error::not_found("user"))?;
             if !guard.reads_user(subject.principal()).await? {
                 return Err(Error::not_found("user"));
@@ -131,7 +133,7 @@ impl App {
     where
         Error: From<F::Fault>,
     {
-        let user = find_user(rows, handle).await?.ok_or_else(|| Error::not_found(field))?;
+        let Some(user) = find_user(rows, handle).await? else { return Err(nobody(rows, guard, field).await?) };
         let subject = guard.facts.principal(user.id.into()).await?.ok_or_else(|| Error::not_found(field))?;
         if guard.reads_user(subject.principal()).await? { Ok(user) } else { Err(Error::not_found(field)) }
     }
@@ -201,7 +203,9 @@ impl Change<'_> {
 
     /// A user and its facts, without asking whether the caller may know of it.
     pub(super) async fn found_user(&self, handle: &Handle, field: &str) -> Result<(User, Subject)> {
-        let user = find_user(self.rows(), handle).await?.ok_or_else(|| Error::not_found(field))?;
+        let Some(user) = find_user(self.rows(), handle).await? else {
+            return Err(nobody(self.rows(), &mut self.guard().await?, field).await?);
+        };
         let subject = self.principal(user.id.into()).await?.ok_or_else(|| Error::not_found(field))?;
         Ok((user, subject))
     }
@@ -225,6 +229,15 @@ impl Change<'_> {
         let active = memberships.iter().find(|member| member.state == MembershipState::Active);
         Ok(active.or(memberships.first()).map(|member| member.organization))
     }
+}
+
+/// The names of these principals, as far as there are any.
+pub(super) async fn names<C: crate::store::Connection>(
+    rows: Rows<'_, C>,
+    ids: &[PrincipalId],
+) -> Result<BTreeMap<PrincipalId, Name>> {
+    let found = rows.names(ids).await?;
+    Ok(found.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect())
 }
 
 /// An account as mails and the audit log name it.
@@ -261,6 +274,21 @@ pub(super) async fn find_user<C: crate::store::Connection>(rows: Rows<'_, C>, ha
         Handle::Id(id) => rows.user(UserId(*id)).await?,
         Handle::Natural(email) => rows.user_by_identity(&identity(email)).await?,
     })
+}
+
+/// The refusal of a handle that nobody has, after as much work as of somebody whom the caller does not read.
+pub(super) async fn nobody<C: crate::store::Connection, F: Facts>(
+    rows: Rows<'_, C>,
+    guard: &mut Guard<'_, F>,
+    field: &str,
+) -> Result<Error>
+where
+    Error: From<F::Fault>,
+{
+    // In place of the holds of whom there is.
+    rows.user(UserId(NOBODY.0)).await?;
+    guard.asks_of_nobody().await?;
+    Ok(Error::not_found(field))
 }
 
 /// The role of that handle.
@@ -305,7 +333,6 @@ where
     referred.extend(user.approval.by);
     referred.extend(user.deleted_by);
     referred.extend(user.manager.map(PrincipalId::from));
-    let names = rows.names(&referred).await?;
-    let names = names.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect();
+    let names = names(rows, &referred).await?;
     Ok(UserView { user, memberships, names })
 }

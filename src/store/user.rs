@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::entity::{entries, holds, memberships, users};
+use super::entity::{entries, holds, memberships, realms, users};
 use super::error::Result;
 use super::rows::{Rows, matching, search_text, variant, word};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status, User, Verified};
@@ -107,7 +107,8 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(self.with_holds(rows).await?.into_iter().map(|found| found.user).collect())
     }
 
-    /// The natural handles of these principals, and whether each is a person; unknown ids are left out.
+    /// The natural handles of these principals of the realm and of the platform's accounts, which act in every realm, and
+    /// whether each is a person; unknown ids are left out.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
@@ -125,10 +126,16 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .into_tuple()
             .all(self.conn)
             .await?;
+        let platform = Query::select()
+            .column(realms::Column::Id)
+            .from(realms::Entity)
+            .and_where(realms::Column::Platform.eq(true))
+            .take();
+        let platform = service_accounts::Column::RealmId.in_subquery(platform);
         let services: Vec<(uuid::Uuid, String)> = service_accounts::Entity::find()
             .select_only()
             .columns([service_accounts::Column::Id, service_accounts::Column::Name])
-            .filter(service_accounts::Column::RealmId.eq(self.realm.0))
+            .filter(service_accounts::Column::RealmId.eq(self.realm.0).or(platform))
             .filter(service_accounts::Column::Id.is_in(wanted))
             .into_tuple()
             .all(self.conn)

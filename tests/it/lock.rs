@@ -60,30 +60,30 @@ both_backends!(the_last_who_can_assign_is_kept_however_many_only_look_like_it, a
 both_backends!(the_thousandth_entry_costs_what_the_first_did, async |app: &TestApp| {
     let yard = Yard::open(app).await;
     let company = yard.company(app, "few", FEW).await;
-    let first = yard.assigning(app, &company.other, 0..20).await;
+    let first = yard.assigning(&company.other, 0..20).await;
     yard.hold(app, &company.other, 960).await;
-    let last = yard.assigning(app, &company.other, 20..38).await;
+    let last = yard.assigning(&company.other, 20..38).await;
     assert!(last <= first.mul_f64(1.5), "{first:?} at first, {last:?} in the end");
 });
 
-struct Yard {
+pub(crate) struct Yard {
     portal: Portal,
     /// Administers every company, and nothing beyond.
-    ann: Person,
+    pub(crate) ann: Person,
 }
 
 /// A company of many who hold the administrators' role and have not proven their address, led by one person.
-struct Company {
+pub(crate) struct Company {
     slug: String,
     /// The other administrator.
-    other: String,
+    pub(crate) other: String,
     deputies: Vec<String>,
     leader: String,
     chief: String,
 }
 
 impl Yard {
-    async fn open(app: &TestApp) -> Self {
+    pub(crate) async fn open(app: &TestApp) -> Self {
         let policy = Policy {
             self_registration: pb::SelfRegistration::Open.into(),
             approval: pb::ApprovalAuthority::Realm.into(),
@@ -105,7 +105,7 @@ impl Yard {
         Self { portal, ann }
     }
 
-    async fn company(&self, app: &TestApp, slug: &str, size: usize) -> Company {
+    pub(crate) async fn company(&self, app: &TestApp, slug: &str, size: usize) -> Company {
         let request = pb::CreateOrganizationRequest { slug: slug.into(), title: slug.into(), ..Default::default() };
         let organization = OrganizationId(self.portal.organization(request).await.parse().unwrap());
         self.portal.operator.add_member(slug, &self.ann.email).await.unwrap();
@@ -143,6 +143,13 @@ impl Yard {
         app.as_key(&key)
     }
 
+    /// Takes Ann out of a company.
+    pub(crate) async fn leave(&self, slug: &str) {
+        let request =
+            pb::RemoveMemberRequest { organization: slug.into(), user: self.ann.email.clone(), ..Default::default() };
+        self.portal.operator.organizations().remove_member(request).await.unwrap();
+    }
+
     async fn blocks(&self, app: &TestApp, company: &Company) -> u64 {
         let ann = &self.ann.caller;
         let block = async || drop(ann.block(&company.other, "why").await.unwrap());
@@ -168,7 +175,7 @@ impl Yard {
     }
 
     /// What the quickest of these assignments took.
-    async fn assigning(&self, _: &TestApp, principal: &str, doors: std::ops::Range<usize>) -> Duration {
+    async fn assigning(&self, principal: &str, doors: std::ops::Range<usize>) -> Duration {
         let mut quickest = Duration::MAX;
         for door in doors {
             let (began, door) = (Instant::now(), door.to_string());
@@ -267,7 +274,7 @@ fn verified(app: &TestApp) -> Option<Verified> {
 }
 
 /// The statements of a call, the fewest of a few times; `back` takes it back.
-async fn least(app: &TestApp, call: impl AsyncFn(), back: impl AsyncFn()) -> u64 {
+pub(crate) async fn least(app: &TestApp, call: impl AsyncFn(), back: impl AsyncFn()) -> u64 {
     let mut least = u64::MAX;
     for _ in 0..3 {
         least = least.min(spent(app, &call).await);

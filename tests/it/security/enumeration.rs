@@ -9,7 +9,8 @@ use countersign::domain::time::Timestamp;
 use countersign::grpc::pb::{self, Policy};
 use tonic::{Code, Status};
 
-use crate::support::{Backend, PASSWORD, Portal, TestApp, both_backends};
+use crate::lock::{Yard, least};
+use crate::support::{At, Backend, PASSWORD, Portal, TestApp, both_backends};
 
 const GUESS: &str = "not the password of anybody";
 
@@ -136,3 +137,28 @@ async fn medians_of_a_thousand_samples_are_within_noise() {
         app.finish().await;
     }
 }
+
+both_backends!(an_administrator_learns_by_no_work_who_is_registered_elsewhere, async |app: &TestApp| {
+    let yard = Yard::open(app).await;
+    yard.company(app, "own", 1).await;
+    yard.company(app, "other", 1).await;
+    // Not of the other one any more.
+    yard.leave("other").await;
+    let ann = &yard.ann.caller;
+    for call in ["suspend", "assign", "manage"] {
+        let work = async |email: &str| {
+            let refused = async || {
+                let refused = match call {
+                    "suspend" => ann.suspend(email, "why").await.map(drop),
+                    "assign" => ann.assign(email, "administrator", At::Organization("own")).await.map(drop),
+                    _ => ann.set_manager("leader@own.example", email).await.map(drop),
+                };
+                assert_eq!(refused.unwrap_err().code(), Code::NotFound);
+            };
+            least(app, refused, async || {}).await
+        };
+        let (elsewhere, nowhere) = (work("chief@other.example").await, work("nobody@other.example").await);
+        // What runs beside the calls may send one, too.
+        assert!(elsewhere.abs_diff(nowhere) <= 1, "{call}: {elsewhere} statements for somebody, {nowhere} for nobody");
+    }
+});
