@@ -41,6 +41,14 @@ pub(super) async fn place<C: Connection>(
     if let Some(organization) = found {
         return Ok(Place::Known(organization));
     }
+    match place_of_unknown(rows, policy, codes).await {
+        // Somebody may have made the organization since it was looked for.
+        Err(refused) => carrier(rows, codes).await?.map(Place::Known).ok_or(refused),
+        place => place,
+    }
+}
+
+async fn place_of_unknown<C: Connection>(rows: Rows<'_, C>, policy: &Policy, codes: &[Identifier]) -> Result<Place> {
     let Some(last) = codes.last() else { return Ok(Place::Nowhere) };
     for ends in 1..=codes.len() {
         let together = codes[..ends].iter().cloned().collect();

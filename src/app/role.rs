@@ -19,7 +19,7 @@ use crate::domain::ids::RoleId;
 use crate::domain::permission::{Pattern, Reach};
 use crate::domain::snapshot::{Confers, Scope};
 use crate::domain::time::Timestamp;
-use crate::store::Constraint;
+use crate::store::{self, Constraint};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateRole {
@@ -67,6 +67,7 @@ impl App {
                 return Err(Error::refused(Reason::RoleCycle, "a role would include itself"));
             }
             change.require_may_define(&role).await?;
+            require_free_name(catalogue, &role)?;
             taken(change.rows().insert_role(&role, ctx.now).await, Constraint::RoleName, "name", &role.name)?;
             change.record(Event::RoleCreated { role: role.id, name: role.name.clone() });
             let row = RoleRow { role, created_at: ctx.now, version: 1 };
@@ -117,6 +118,17 @@ impl Change<'_> {
             guard.require_contained(&confers, Scope::Realm, false, None, nobody_led).await?;
         }
         Ok(())
+    }
+}
+
+/// Requires that no other role has the name, in whatever case.
+///
+/// # Errors
+/// ALREADY_EXISTS.
+pub(super) fn require_free_name(catalogue: &Catalogue, role: &Role) -> Result<()> {
+    match catalogue.role_named(&role.name).filter(|named| named.id != role.id) {
+        Some(_) => taken(Err(store::Error::Conflict(Constraint::RoleName)), Constraint::RoleName, "name", &role.name),
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::conferral::restricted;
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
-use super::role::{RoleView, is_restricted, named, strange, view};
+use super::role::{RoleView, is_restricted, named, require_free_name, strange, view};
 use super::user::{check_etag, find_role};
 use super::write::{Change, Done, taken};
 use super::{App, Ctx, Draft, Reason, Violation};
@@ -73,6 +73,9 @@ impl App {
             change.require_may_redefine(&rewrite, all).await?;
             check_etag(cmd.etag.as_deref(), &row.etag())?;
             change.require_redefinable(&rewrite).await?;
+            if rewrite.differs(|role| &role.name) {
+                require_free_name(change.catalogue(), &row.role)?;
+            }
             let changes = rewrite.changes()?;
             if !changes.is_empty() {
                 row.version += 1;

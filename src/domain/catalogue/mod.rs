@@ -170,9 +170,13 @@ impl Catalogue {
         self.compiled(id).map(|compiled| &compiled.role)
     }
 
+    /// The role of this name, in whatever case: the one that is spelled like this before another one.
     #[must_use]
     pub fn role_named(&self, name: &str) -> Option<&Role> {
-        self.roles_by_name.get(name).map(|index| &self.at(*index).role)
+        let spelled = self.roles_by_name.get(name).map(|index| &self.at(*index).role);
+        let folded =
+            |text: &str| text.chars().flat_map(char::to_lowercase).eq(name.chars().flat_map(char::to_lowercase));
+        spelled.or_else(|| self.roles().find(|role| folded(&role.name)))
     }
 
     /// Every role, in the order of the source.

@@ -79,3 +79,31 @@ both_backends!(where_nobody_registers_a_wrong_request_is_still_a_wrong_request, 
     let sound = portal.stranger.registrations().register(newcomer("ann@acme.example", "Ann", "short", &[])).await;
     assert_eq!(refusal(sound), (Code::FailedPrecondition, ErrorReason::RegistrationClosed));
 });
+
+both_backends!(of_those_who_register_at_once_with_one_new_code_one_makes_the_organization, async |app: &TestApp| {
+    let policy = Policy {
+        self_registration: pb::SelfRegistration::ByOrganizationCode.into(),
+        unknown_codes: pb::UnknownCodes::CreateOrganization.into(),
+        approval: pb::ApprovalAuthority::Realm.into(),
+        code_schemes: vec![pb::CodeScheme {
+            name: "domain".to_owned(),
+            format: pb::CodeFormat::Domain.into(),
+            unique: true,
+        }],
+        base_url: "https://contracts.example".to_owned(),
+        ..Default::default()
+    };
+    let portal = app.realm("contracts", policy).await;
+    for round in 0..3 {
+        let domain = format!("round-{round}.example");
+        let registering = (0..8).map(|n| {
+            let (stranger, domain) = (portal.stranger.clone(), domain.clone());
+            tokio::spawn(async move { stranger.register(&format!("p{n}@{domain}"), "Person", &[]).await })
+        });
+        for registered in registering.collect::<Vec<_>>() {
+            registered.await.unwrap().unwrap();
+        }
+    }
+    let listed = portal.operator.organizations().list_organizations(pb::ListOrganizationsRequest::default()).await;
+    assert_eq!(listed.unwrap().into_inner().organizations.len(), 3);
+});

@@ -304,3 +304,22 @@ both_backends!(a_retired_permission_is_denied_until_it_is_declared_again, async 
     let basic = retire("orders.ship").await;
     assert_eq!(refusal(basic), (Code::FailedPrecondition, ErrorReason::PolicyImpossible));
 });
+
+both_backends!(a_name_in_another_case_is_the_same_role, async |app: &TestApp| {
+    let (portal, _) = realm(app).await;
+    let reads = pb::CreateRoleRequest { assignable: Some(everywhere(&[])), ..role("reads") };
+    portal.define([reads, role("writes")]).await;
+    let twin = portal.operator.roles().create_role(role("Reads")).await;
+    assert_eq!(refusal(twin), (Code::AlreadyExists, ErrorReason::AlreadyExists));
+    let renamed = pb::UpdateRoleRequest {
+        role: "writes".to_owned(),
+        name: "READS".to_owned(),
+        update_mask: Some(FieldMask { paths: text(&["name"]) }),
+        ..Default::default()
+    };
+    let renamed = portal.operator.roles().update_role(renamed).await;
+    assert_eq!(refusal(renamed), (Code::AlreadyExists, ErrorReason::AlreadyExists));
+    portal.operator.service("till").await.unwrap();
+    let given = portal.operator.assign("till", "READS", At::Realm).await.unwrap();
+    assert!(matches!(&given.conferred, Some(pb::entry::Conferred::Role(role)) if role.name == "reads"), "{given:?}");
+});
