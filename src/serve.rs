@@ -31,6 +31,7 @@ use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
 use crate::crypto::root_key::RootKeys;
 use crate::crypto::secret_file::{self, SecretFileError};
+use crate::domain::time::days;
 use crate::grpc::access::Methods;
 use crate::grpc::tls::{Tls, TlsError, TlsFiles};
 use crate::grpc::{Api, Door, server};
@@ -356,7 +357,8 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
     };
     let rates =
         Rates { per_source: Some(config.public_calls_per_source), per_mailbox: Some(config.public_calls_per_mailbox) };
-    Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates }))
+    let audit_kept = days(config.audit_kept_days.get());
+    Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, audit_kept }))
 }
 
 /// Who writes the mails, and how they leave. Reads files, and makes nothing.

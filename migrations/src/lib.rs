@@ -67,6 +67,7 @@ pub const CHANGES: &[Change] = &[
     both_and_postgres!("m0011_access"),
     both!("m0012_holders"),
     both!("m0015_lock"),
+    both!("m0015_audit"),
 ];
 
 impl Change {

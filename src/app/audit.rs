@@ -1,22 +1,23 @@
 //! Reading the audit log: all of it realm-wide, else of the organizations in which the caller may.
 //!
-//! An event is its actor's: who reads a team's events, and no others, has to say whose.
+//! An event is its actor's and its target's: who reads a team's events, and no others, has to say whose.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
+use super::paging::token_invalid;
 use super::read::again;
-use super::user::find_user;
+use super::user::{find_user, names};
 use super::{App, Ctx, Freshness, Name, Page, Paging};
 use crate::domain::audit::{AuditEvent, Outcome};
 use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::time::Timestamp;
-use crate::store::{AuditFilter, ReadRows};
+use crate::store::{AuditFilter, Before, ReadRows};
 
 /// Which events to list. Empty fields do not narrow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,8 +29,20 @@ pub struct ListEvents {
     pub outcome: Option<Outcome>,
     pub from: Option<Timestamp>,
     pub until: Option<Timestamp>,
+    pub order: Order,
     pub page: Paging,
 }
+
+/// In which order events are listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    NewestFirst,
+    /// In the order in which they can be followed, the first one first. There is always a next page.
+    AsLogged,
+}
+
+/// A page of those who follow looks at so many lines at most, however few of them meet the filters.
+const FOLLOWED_AT_ONCE: u64 = 10_000;
 
 /// An event with the names of what it refers to.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,7 +65,7 @@ pub struct TargetView {
 }
 
 impl App {
-    /// A page of the log, newest first.
+    /// A page of the log.
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization whose events the caller can't read.
@@ -64,27 +77,49 @@ impl App {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
         let rows = self.store.rows(ctx.realm);
-        let before = self.cursor::<i64>(ctx, &cmd.page)?;
         let (Some(actor), Some(target)) = (named(rows, &cmd.actor).await?, named(rows, &cmd.target).await?) else {
             return Ok(Page { items: vec![], next: String::new() });
         };
-        let whose = actor.map(PrincipalId);
+        let about: Vec<_> = actor.into_iter().chain(target).map(PrincipalId).collect();
         let filter = AuditFilter {
-            actor: whose,
+            actor: actor.map(PrincipalId),
             target,
             action: cmd.action.clone(),
             outcome: cmd.outcome,
-            organizations: visible(rows, &mut guard, cmd.organization.as_ref(), whose).await?,
+            organizations: visible(rows, &mut guard, cmd.organization.as_ref(), &about).await?,
             from: cmd.from,
             until: cmd.until,
-            before,
         };
-        let mut found = rows.list_audit(&filter, cmd.page.size + 1).await?;
-        let more = found.len() as u64 > cmd.page.size;
-        found.truncate(usize::try_from(cmd.page.size).unwrap_or(usize::MAX));
-        let last = found.last().map(|event| event.sequence).filter(|_| more);
-        let next = last.map(|sequence| self.next_token(ctx, &cmd.page, &sequence)).transpose()?.unwrap_or_default();
+        let (found, next) = match cmd.order {
+            Order::NewestFirst => {
+                let before = self.cursor::<Before>(ctx, &cmd.page)?;
+                let found = rows.list_audit(&filter, before, cmd.page.size + 1).await?;
+                self.cut(ctx, &cmd.page, found, |event| (event.line.at, event.sequence))?
+            }
+            Order::AsLogged => self.followed(ctx, rows, &filter, &cmd.page).await?,
+        };
         Ok(Page { items: self.event_views(rows, &guard, found).await?, next })
+    }
+
+    /// What comes after the last page in the order of following, and where to go on from, be it nothing.
+    async fn followed(
+        &self,
+        ctx: &Ctx,
+        rows: ReadRows<'_>,
+        filter: &AuditFilter,
+        page: &Paging,
+    ) -> Result<(Vec<AuditEvent>, String)> {
+        let after = self.cursor::<i64>(ctx, page)?.unwrap_or(0);
+        // Read first: whatever has a position up to this one is seen by what is read after it.
+        let placed = self.store.placed_audit().await?;
+        if after > placed {
+            return Err(token_invalid("is of a log that was since replaced by an older copy: follow it anew"));
+        }
+        let until = rows.audit_position(after, FOLLOWED_AT_ONCE).await?.unwrap_or(placed).min(placed);
+        let found = rows.follow_audit(filter, after, until, page.size).await?;
+        let last = found.last().and_then(|event| event.position).filter(|_| found.len() as u64 == page.size);
+        let next = self.next_token(ctx, page, &last.unwrap_or(until.max(after)))?;
+        Ok((found, next))
     }
 
     async fn event_views<F: Facts>(
@@ -103,7 +138,7 @@ impl App {
         };
         let principals = events.iter().flat_map(people).collect::<BTreeSet<_>>();
         let organizations = events.iter().flat_map(places).collect::<BTreeSet<_>>();
-        let names = self.names_anywhere(rows, principals).await?;
+        let names = names(rows, &principals.into_iter().collect::<Vec<_>>()).await?;
         let slugs = rows.slugs(&organizations.into_iter().collect::<Vec<_>>()).await?;
         let target = |id: Uuid| {
             let catalogue = guard.facts.catalogue();
@@ -127,22 +162,6 @@ impl App {
         };
         Ok(events.into_iter().map(view).collect())
     }
-
-    /// The names of principals of the realm, and of the platform accounts that worked in it.
-    async fn names_anywhere(
-        &self,
-        rows: ReadRows<'_>,
-        mut wanted: BTreeSet<PrincipalId>,
-    ) -> Result<BTreeMap<PrincipalId, Name>> {
-        let mut found = rows.names(&wanted.iter().copied().collect::<Vec<_>>()).await?;
-        for (id, _, _) in &found {
-            wanted.remove(id);
-        }
-        if let Some(platform) = self.platform_realm().await?.filter(|_| !wanted.is_empty()) {
-            found.extend(self.store.rows(platform).names(&wanted.into_iter().collect::<Vec<_>>()).await?);
-        }
-        Ok(found.into_iter().map(|(id, person, handle)| (id, Name { person, handle })).collect())
-    }
 }
 
 /// The organizations whose events the caller may read, narrowed to the one asked for; `None` = all events.
@@ -150,7 +169,7 @@ async fn visible<F: Facts>(
     rows: ReadRows<'_>,
     guard: &mut Guard<'_, F>,
     asked: Option<&Handle>,
-    whose: Option<PrincipalId>,
+    about: &[PrincipalId],
 ) -> Result<Option<Vec<OrganizationId>>>
 where
     Error: From<F::Fault>,
@@ -161,23 +180,36 @@ where
             Handle::Natural(slug) => rows.organization_by_slug(slug).await?,
         };
         let id = found.ok_or_else(|| Error::not_found("organization"))?.id;
-        return match guard.allows(permissions::READ_AUDIT, Some(id), whose).await? {
+        return match reads(guard, Some(id), about).await? {
             true => Ok(Some(vec![id])),
             false => Err(Error::not_found("organization")),
         };
     }
-    if guard.allows(permissions::READ_AUDIT, None, whose).await? {
+    if reads(guard, None, about).await? {
         return Ok(None);
     }
     let entries = &guard.actor.principal().entries;
     let scopes: BTreeSet<_> = entries.iter().filter_map(|entry| entry.scope.organization()).collect();
     let mut visible = vec![];
     for id in scopes {
-        if guard.allows(permissions::READ_AUDIT, Some(id), whose).await? {
+        if reads(guard, Some(id), about).await? {
             visible.push(id);
         }
     }
     Ok(Some(visible))
+}
+
+/// Whether the caller reads the events of a place, be it only those of one of these who did it or had it done to them.
+async fn reads<F: Facts>(guard: &mut Guard<'_, F>, place: Option<OrganizationId>, about: &[PrincipalId]) -> Result<bool>
+where
+    Error: From<F::Fault>,
+{
+    for whose in std::iter::once(None).chain(about.iter().copied().map(Some)) {
+        if guard.allows(permissions::READ_AUDIT, place, whose).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The id that a filter means: `Some(None)` for no filter, `None` for a handle that is nobody's, which no event meets.

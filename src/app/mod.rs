@@ -84,6 +84,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::Histogram;
 use parking_lot::RwLock;
@@ -92,7 +93,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use admission::{FailingGate, Requirement};
 pub use approval::{ApproveRegistration, RejectRegistration};
-pub use audit::{EventView, ListEvents, TargetView};
+pub use audit::{EventView, ListEvents, Order, TargetView};
 pub use authorization::{About, Answered, Asked, At, ChainView, Explained, How, MissView};
 pub use begin::{OPERATOR, ROOT_KEY};
 pub use block::{BlockUser, UnblockUser};
@@ -156,6 +157,7 @@ use crate::crypto::root_key::RootKeys;
 pub use crate::crypto::signing::Jwk;
 use crate::domain::ids::RealmId;
 use crate::domain::realm::Position;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::telemetry::metrics::{Database, Decisions};
 use clock::Clock;
@@ -176,6 +178,8 @@ pub struct App {
     refusals: refusals::Refusals,
     /// Seats of those who follow changes.
     watchers: Arc<Semaphore>,
+    /// How long lines of the audit log are kept.
+    audit_kept: Duration,
     /// How long changes take.
     writes: Histogram,
     /// How long checks take.
@@ -193,13 +197,18 @@ pub struct Parts {
     pub cache: Options,
     /// Limits of public calls.
     pub rates: Rates,
+    /// How long lines of the audit log are kept.
+    pub audit_kept: Duration,
 }
+
+/// So many lines of the audit log go in one statement: others wait for no more than that.
+const AUDIT_FORGOTTEN_AT_ONCE: u64 = 1_000;
 
 impl App {
     /// Builds the service on a record whose schema is up to date.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, keys, hasher, clock, cache, rates } = parts;
+        let Parts { store, keys, hasher, clock, cache, rates, audit_kept } = parts;
         let keys = Arc::new(keys);
         let record = Record { store: store.clone(), keys: Arc::clone(&keys), clock: clock.clone() };
         Self {
@@ -215,6 +224,7 @@ impl App {
             limits: limits::Limits::new(rates),
             refusals: refusals::Refusals::default(),
             watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
+            audit_kept,
             writes: Database::register().writes,
             decisions: Decisions::register(),
             mail_waits: Notify::new(),
@@ -224,6 +234,36 @@ impl App {
     /// Forgets the public callers that have not called for a while.
     pub fn forget_idle_callers(&self) {
         self.limits.forget_idle();
+    }
+
+    /// By how many seconds this process's clock is ahead of the database's, or behind it; `None` where both are one.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Unavailable`].
+    pub async fn clock_skew(&self) -> crate::store::Result<Option<f64>> {
+        let before = self.clock.now();
+        let Some(database) = self.store.clock().await? else { return Ok(None) };
+        // As if the database had looked half-way between.
+        let here = before.0.midpoint(self.clock.now().0);
+        Ok(Some(Duration::from_micros(here.abs_diff(database.0)).as_secs_f64().copysign(if here < database.0 {
+            -1.0
+        } else {
+            1.0
+        })))
+    }
+
+    /// Drops lines of the audit log that are older than they are to be kept, and answers how many.
+    ///
+    /// # Errors
+    /// [`crate::store::Error::Unavailable`].
+    pub async fn forget_audit(&self, now: Timestamp) -> crate::store::Result<u64> {
+        let mut gone = 0;
+        loop {
+            match self.store.forget_audit(now.before(self.audit_kept), AUDIT_FORGOTTEN_AT_ONCE).await? {
+                0 => return Ok(gone),
+                some => gone += some,
+            }
+        }
     }
 
     /// The clock that rules are told.

@@ -33,14 +33,7 @@ impl App {
         let binding =
             page_token::Binding { realm: ctx.realm, caller: ctx.actor_id()?, rpc: ctx.rpc, query: &page.query };
         let cursor = binding.open(&self.keys, &page.token);
-        cursor.map(Some).map_err(|_| {
-            let violation = Violation {
-                field: "page_token".to_owned(),
-                description: "was not made for this caller and this query".to_owned(),
-                reason: Some(Reason::PageTokenInvalid),
-            };
-            Error::Invalid(vec![violation])
-        })
+        cursor.map(Some).map_err(|_| token_invalid("was not made for this caller and this query"))
     }
 
     /// What was found, one more than the page holds, as the page and the token of the next one.
@@ -69,4 +62,10 @@ impl App {
             page_token::Binding { realm: ctx.realm, caller: ctx.actor_id()?, rpc: ctx.rpc, query: &page.query };
         binding.seal(&self.keys, cursor).map_err(Error::internal)
     }
+}
+
+/// The refusal of a page token.
+pub(super) fn token_invalid(why: &str) -> Error {
+    let reason = Some(Reason::PageTokenInvalid);
+    Error::Invalid(vec![Violation { field: "page_token".to_owned(), description: why.to_owned(), reason }])
 }

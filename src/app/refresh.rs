@@ -55,8 +55,11 @@ impl Change<'_> {
             let (next, tokens) = self.next_generation(&session)?;
             // Who was first has moved the generation on, or ended the session: what is read then is another case.
             if self.rows().rotate_session(&next).await? {
-                let Session { id: session, user, generation, .. } = next;
-                self.record(Event::SessionRefreshed { user, session, generation });
+                if session.is_first_refresh_of_the_hour(self.ctx.now) {
+                    let Session { id: session, user, generation, .. } = next;
+                    let organization = self.organization_of_record(user).await?;
+                    self.record(Event::SessionRefreshed { user, session, generation, organization });
+                }
                 return Ok(Refreshed::Goes(tokens));
             }
         }

@@ -1,7 +1,9 @@
-//! Refused calls of nobody in particular, counted: what may come a thousand times a minute is one line of the log.
+//! Refused calls, counted: what may come a thousand times a minute is a line or two of the log.
 //!
-//! A line says how often one RPC was refused for one reason, from one source, within one minute. It is written when the
-//! minute is over; a process that is killed loses what it counted in that minute, and no more.
+//! A line says how often one RPC was refused for one reason, of one account, or from one source without a credential,
+//! within one minute. It is written when the minute is over; a process that is killed loses what it counted in that minute,
+//! and no more. The first refusal of an account is not counted: it is a line by itself, with the id of its request, and
+//! written at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,13 +15,13 @@ use serde_json::json;
 use super::{Actor, App, Ctx, Reason};
 use crate::crypto::random_mark;
 use crate::domain::audit::{AuditLine, Outcome};
-use crate::domain::ids::{EventId, RealmId};
+use crate::domain::ids::{EventId, PrincipalId, RealmId};
 use crate::domain::time::Timestamp;
 use crate::store::{self, Lock};
 
 /// What one line counts.
 const MINUTE: Duration = Duration::from_secs(60);
-/// So many lines are counted at once; what is refused beyond them is counted without its source.
+/// So many lines are counted at once; what is refused beyond them is counted together.
 const LINES_MAX: usize = 10_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,8 +29,17 @@ struct Line {
     realm: RealmId,
     rpc: &'static str,
     reason: Reason,
-    source: Option<IpAddr>,
+    whom: Whom,
     minute: i64,
+}
+
+/// Who was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Whom {
+    Source(IpAddr),
+    Account(PrincipalId),
+    /// So many were refused at once that they are not told apart.
+    Anybody,
 }
 
 /// What was refused lately.
@@ -39,25 +50,46 @@ impl Refusals {
     /// What was counted in minutes that were over at that instant.
     fn over(&self, at: Timestamp) -> Vec<(Line, u64)> {
         let minute = minute(at);
-        self.0.lock().extract_if(|line, _| line.minute < minute).collect()
+        let over: Vec<_> = self.0.lock().extract_if(|line, _| line.minute < minute).collect();
+        over.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Whether this is the first of its line, which is then not counted.
+    fn is_first(&self, line: Line) -> bool {
+        let mut counted = self.0.lock();
+        let first = counted.len() < LINES_MAX && !counted.contains_key(&line);
+        if first {
+            counted.insert(line, 0);
+        }
+        first
     }
 
     fn add(&self, mut line: Line, count: u64) {
         let mut counted = self.0.lock();
         if counted.len() >= LINES_MAX && !counted.contains_key(&line) {
-            line.source = None;
+            line.whom = Whom::Anybody;
         }
         *counted.entry(line).or_insert(0) += count;
     }
 }
 
 impl App {
-    /// Counts the refused public call of somebody who is not known; of others, each is a line of its own.
+    /// Counts the refused public call of somebody who is not known; of others, see [`App::note_refusal`].
     pub fn count_refusal(&self, ctx: &Ctx, reason: Reason) {
         if ctx.actor == Actor::Anonymous {
-            let Ctx { realm, rpc, peer, now, .. } = *ctx;
-            self.refusals.add(Line { realm, rpc, reason, source: peer, minute: minute(now) }, 1);
+            let whom = ctx.peer.map_or(Whom::Anybody, Whom::Source);
+            self.refusals.add(Line::of(ctx, reason, whom), 1);
         }
+    }
+
+    /// Whether the refused call of an account is to be a line by itself; it is counted if not.
+    pub(super) fn is_first_refusal(&self, ctx: &Ctx, account: PrincipalId, reason: Reason) -> bool {
+        let line = Line::of(ctx, reason, Whom::Account(account));
+        let first = self.refusals.is_first(line);
+        if !first {
+            self.refusals.add(line, 1);
+        }
+        first
     }
 
     /// Writes what was counted in minutes that were over at that instant, one line each.
@@ -77,14 +109,19 @@ impl App {
     }
 
     async fn write_refusal(&self, line: &Line, count: u64) -> store::Result<()> {
-        let Line { realm, rpc, reason, source, minute } = *line;
+        let Line { realm, rpc, reason, whom, minute } = *line;
+        let (source, account) = match whom {
+            Whom::Source(source) => (Some(source), None),
+            Whom::Account(account) => (None, Some(account)),
+            Whom::Anybody => (None, None),
+        };
         let at = Timestamp(minute.saturating_mul(micros(MINUTE)));
         let event = AuditLine {
             id: EventId(self.clock.new_id()),
             at,
             action: rpc.to_owned(),
             organization: None,
-            actor: None,
+            actor: account,
             impersonator: None,
             target: None,
             outcome: Outcome::Refused,
@@ -97,6 +134,12 @@ impl App {
         let tx = self.store.begin(realm, Lock::Nothing).await?;
         tx.rows().append_audit(&[event]).await?;
         tx.commit(vec![], random_mark(), at).await.map(drop)
+    }
+}
+
+impl Line {
+    fn of(ctx: &Ctx, reason: Reason, whom: Whom) -> Self {
+        Self { realm: ctx.realm, rpc: ctx.rpc, reason, whom, minute: minute(ctx.now) }
     }
 }
 

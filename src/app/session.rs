@@ -226,7 +226,8 @@ impl Change<'_> {
         let (session, tokens) = self.with_token(session)?;
         self.rows().insert_session(&session).await?;
         self.rows().signed_in(session.user, now).await?;
-        self.record(Event::SignedIn { user: session.user, session: session.id });
+        let organization = self.organization_of_record(session.user).await?;
+        self.record(Event::SignedIn { user: session.user, session: session.id, organization });
         Ok(tokens)
     }
 

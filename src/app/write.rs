@@ -152,9 +152,11 @@ impl App {
         Err(error)
     }
 
-    /// Leaves the audit event of a refused call by somebody who is known, in a transaction of its own.
+    /// Leaves the audit event of a refused call by somebody who is known, in a transaction of its own; of an RPC that is
+    /// refused to an account for the same reason again within a minute, the count.
     pub(crate) async fn note_refusal(&self, ctx: &Ctx, error: &Error) {
-        if !error.is_refusal() || ctx.actor == Actor::Anonymous {
+        let Some(account) = ctx.actor.id().filter(|_| error.is_refusal()) else { return };
+        if !self.is_first_refusal(ctx, account, error.reason()) {
             return;
         }
         if let Err(fault) = self.append_refusal(ctx, error.reason()).await {
@@ -357,7 +359,8 @@ pub(super) fn done_line(app: &App, ctx: &Ctx, event: &Event) -> AuditLine {
     let facts = event.audit();
     let mut details = facts.details;
     details["event"] = facts.event.into();
-    line(app, ctx, facts.organization, facts.target, details)
+    let line = line(app, ctx, facts.organization, facts.target, details);
+    AuditLine { actor: line.actor.or(facts.actor), ..line }
 }
 
 fn line(

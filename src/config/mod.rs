@@ -160,6 +160,8 @@ settings! {
     public_calls_per_mailbox: NonZeroU32 = "5",
     /// Proxies whose word on a caller's address is believed: addresses or networks, comma-separated.
     trusted_proxies: Vec<IpNet> = "",
+    /// Days for which events of the audit log are kept; older ones are dropped.
+    audit_kept_days: NonZeroU32 = "400",
     /// Between "not serving" and "no longer accepting", for load balancers to notice.
     shutdown_pause: Duration = "2s",
     /// How long calls under way may take to end after that.

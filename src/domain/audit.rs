@@ -35,9 +35,12 @@ pub struct AuditLine {
     pub trace_id: Option<String>,
 }
 
-/// One line, as it is read: with its place in the log.
+/// One line, as it is read.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AuditEvent {
+    /// Counts the lines as they are written, which is not the order in which they are committed.
     pub sequence: i64,
+    /// Its place among the lines that are committed; absent until it has one.
+    pub position: Option<i64>,
     pub line: AuditLine,
 }

@@ -67,6 +67,12 @@ impl Session {
         self.rotated_at.unwrap_or(self.created_at)
     }
 
+    /// Whether an exchange now is the first one within the hour: the others are not told, the generation counts them.
+    #[must_use]
+    pub fn is_first_refresh_of_the_hour(&self, now: Timestamp) -> bool {
+        self.rotated_at.is_none_or(|at| at.hour() != now.hour())
+    }
+
     /// What comes of its token of a generation, for an account of this epoch.
     #[must_use]
     pub fn exchange(&self, generation: i64, epoch: i64, now: Timestamp) -> Exchange {

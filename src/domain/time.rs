@@ -23,6 +23,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(micros(by)))
     }
 
+    /// The number of the hour since the Unix epoch.
+    #[must_use]
+    pub fn hour(self) -> i64 {
+        self.0.div_euclid(3_600_000_000)
+    }
+
     /// How long it is from `earlier` until this instant; zero if that is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

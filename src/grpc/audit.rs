@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use super::api::{Api, Called};
 use super::convert::{Fields, instant, none_if_empty, principal};
 use super::pb::{self, audit_service_server::AuditService};
-use crate::app::{Error, EventView, ListEvents, TargetView};
+use crate::app::{Error, EventView, ListEvents, Order, TargetView};
 use crate::domain::audit::{AuditEvent, AuditLine, Outcome};
 use crate::domain::handle::LABEL_BYTES_MAX;
 use crate::domain::ids::RealmId;
@@ -38,6 +38,7 @@ fn list(request: pb::ListEventsRequest) -> Result<ListEvents, Error> {
         end_time,
         page_size,
         page_token,
+        order,
     } = request;
     let query = ListEvents {
         actor: fields.optional_handle("actor", &actor),
@@ -47,6 +48,7 @@ fn list(request: pb::ListEventsRequest) -> Result<ListEvents, Error> {
         outcome: outcome_filter(&mut fields, outcome),
         from: fields.instant("start_time", start_time.as_ref()),
         until: fields.instant("end_time", end_time.as_ref()),
+        order: order_of(&mut fields, order),
         page: fields.page(page_size, page_token, &query),
     };
     fields.finish(query)
@@ -64,9 +66,20 @@ fn outcome_filter(fields: &mut Fields, outcome: i32) -> Option<Outcome> {
     }
 }
 
+fn order_of(fields: &mut Fields, order: i32) -> Order {
+    match pb::EventOrder::try_from(order) {
+        Ok(pb::EventOrder::Unspecified | pb::EventOrder::NewestFirst) => Order::NewestFirst,
+        Ok(pb::EventOrder::AsLogged) => Order::AsLogged,
+        Err(_) => {
+            fields.wrong("order", format!("is {order}, which is no order"));
+            Order::NewestFirst
+        }
+    }
+}
+
 /// A line of the log on the wire.
 fn event(realm: RealmId, view: EventView) -> pb::Event {
-    let EventView { event: AuditEvent { sequence, line }, actor, impersonator, slug, target } = view;
+    let EventView { event: AuditEvent { sequence, position: _, line }, actor, impersonator, slug, target } = view;
     let AuditLine {
         id,
         at,
@@ -88,6 +101,7 @@ fn event(realm: RealmId, view: EventView) -> pb::Event {
     };
     let reason = reason.and_then(|name| pb::ErrorReason::from_str_name(&format!("ERROR_REASON_{name}")));
     let slug = slug.unwrap_or_default();
+    let count = details.get("count").and_then(Value::as_i64).and_then(|count| i32::try_from(count).ok());
     let (event, changes) = told(details);
     pb::Event {
         id: id.to_string(),
@@ -106,7 +120,7 @@ fn event(realm: RealmId, view: EventView) -> pb::Event {
         peer_address: peer.unwrap_or_default(),
         request_id: request_id.unwrap_or_default(),
         trace_id: trace_id.unwrap_or_default(),
-        count: 1,
+        count: count.unwrap_or(1),
     }
 }
 

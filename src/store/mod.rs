@@ -40,12 +40,13 @@ use std::time::Duration;
 use ::metrics::Histogram;
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, Statement};
 
+use crate::domain::time::Timestamp;
 use crate::telemetry::metrics;
 
 pub use access::EntryFilter;
-pub use audit::AuditFilter;
+pub use audit::{AuditFilter, Before};
 pub use entry::{EntryQuery, EntryReach};
 pub use error::{Constraint, Error, Result};
 pub use holders::{HolderQuery, ManagingQuery, Places};
@@ -152,6 +153,19 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
         Ok(self.read.ping().await?)
+    }
+
+    /// What the database's clock says; `None` on SQLite, which has that of this machine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn clock(&self) -> Result<Option<Timestamp>> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) AS now";
+        let row = self.read.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+        Ok(row.map(|row| row.try_get("", "now")).transpose()?.map(Timestamp))
     }
 
     /// Closes both pools; what runs still finishes.

@@ -17,7 +17,7 @@ const SESSIONS_KEPT: Duration = ACCESS_TOKEN_TTL.saturating_mul(2);
 /// So many assignments of a deleted role go in one statement: others wait for no more than that.
 const TIDIED_AT_ONCE: u64 = 1_000;
 
-/// Prunes the change log, forgets answers, sessions and old tallies of failed sign-ins, tidies what deleted roles left.
+/// Prunes the change log and the audit log, forgets answers, sessions and old tallies of failed sign-ins, tidies what deleted roles left.
 pub(super) struct Housekeeping {
     app: Arc<App>,
 }
@@ -35,12 +35,13 @@ impl Round for Housekeeping {
         let answers = self.app.store().forget_answers(now.before(ANSWERS_KEPT)).await?;
         let sessions = self.app.store().forget_sessions(now.before(SESSIONS_KEPT)).await?;
         let tallies = self.app.store().forget_throttles(now.before(throttle::FORGOTTEN_AFTER)).await?;
+        let events = self.app.forget_audit(now).await?;
         let mut tidied = 0;
         while let gone @ 1.. = self.app.store().tidy_roles(TIDIED_AT_ONCE).await? {
             tidied += gone;
         }
         self.app.forget_idle_callers();
-        tracing::debug!(lines, answers, sessions, tallies, tidied, "what nobody asks for any more was dropped");
+        tracing::debug!(lines, answers, sessions, tallies, events, tidied, "what nobody asks for any more was dropped");
         Ok(Next::AfterPeriod)
     }
 }

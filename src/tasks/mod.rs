@@ -3,10 +3,11 @@
 //!
 //! | task | round |
 //! |---|---|
+//! | `audit` | gives new lines of the audit log the positions by which they are followed |
 //! | `certificates` | looks whether the files of TLS have changed; only where there is TLS |
 //! | `expiry` | has registrations expire that nobody decided, erases who was deleted long ago, drops old mails |
 //! | `gauges` | brings metrics up to date that are read off: cache, hash pool, outbox, connections |
-//! | `housekeeping` | drops what nobody asks for any more: old lines of the log, old answers, run-out sessions |
+//! | `housekeeping` | drops what nobody asks for any more: old lines of both logs, old answers, run-out sessions |
 //! | `refusals` | writes what was counted of refused public calls into the audit log |
 //! | `key-use` | writes down which API keys were used |
 //! | `outbox` | claims due mails, delivers them, writes down what became of them |
@@ -15,6 +16,7 @@
 //! `serve` starts them ([`spawn_all`]), ends the process when a vital one dies ([`Tasks::died`]), and stops them in
 //! reverse order ([`Tasks::stop`]).
 
+mod audit;
 mod certificates;
 mod expiry;
 mod gauges;
@@ -65,6 +67,15 @@ pub enum OnShutdown {
     /// It is waited for.
     FinishRound,
 }
+
+/// Makes new lines of the audit log ready to be followed, within two rounds of their commit.
+pub const AUDIT: Task = Task {
+    name: "audit",
+    period: Duration::from_secs(1),
+    on_error: OnError::NextPeriod,
+    on_shutdown: OnShutdown::DropRound,
+    vital: false,
+};
 
 /// Serves new certificates without a restart. Files that can't be used leave the old ones, and are looked at again.
 pub const CERTIFICATES: Task = Task {
@@ -161,6 +172,7 @@ pub fn spawn_all(app: &Arc<App>, mailer: Mailer, certificates: Option<Look>, all
     if let Some(look) = certificates {
         tasks.spawn(CERTIFICATES, certificates::Certificates(look), all);
     }
+    tasks.spawn(AUDIT, audit::Audit::new(Arc::clone(app)), all);
     tasks.spawn(EXPIRY, expiry::Expiry::new(Arc::clone(app)), all);
     tasks.spawn(GAUGES, gauges::Gauges::new(Arc::clone(app)), all);
     tasks.spawn(HOUSEKEEPING, housekeeping::Housekeeping::new(Arc::clone(app)), all);

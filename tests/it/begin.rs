@@ -31,7 +31,7 @@ async fn app_with(location: Location<'_>, keys: RootKeys) -> App {
     let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
     let rates = Rates { per_source: None, per_mailbox: None };
     let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
-    App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates })
+    App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, audit_kept: Duration::MAX })
 }
 
 /// The first start of a server. Answers the operator's key if it was one.
@@ -45,7 +45,7 @@ async fn realm(app: &App, name: &str) -> RealmId {
 }
 
 async fn events(app: &App, realm: RealmId) -> Vec<(String, String)> {
-    let lines = app.store().rows(realm).list_audit(&AuditFilter::default(), 100).await.unwrap();
+    let lines = app.store().rows(realm).list_audit(&AuditFilter::default(), None, 100).await.unwrap();
     let told = |line: &countersign::domain::audit::AuditLine| {
         (line.action.clone(), line.details["event"].as_str().unwrap_or_default().to_owned())
     };
@@ -99,7 +99,7 @@ async fn the_first_key_is_not_made_again_when_it_is_revoked() {
     let app = app(&home, 7).await;
     let key = begin(&app).await.unwrap().unwrap();
     let platform = realm(&app, PLATFORM_REALM).await;
-    let lines = app.store().rows(platform).list_audit(&AuditFilter::default(), 9).await.unwrap();
+    let lines = app.store().rows(platform).list_audit(&AuditFilter::default(), None, 9).await.unwrap();
     let made: ApiKeyId =
         lines.iter().find_map(|it| serde_json::from_value(it.line.details["api_key"].clone()).ok()).unwrap();
     let tx = app.store().begin(platform, Lock::Nothing).await.unwrap();

@@ -88,7 +88,15 @@ impl World {
         let cache = Options { shared: false, database_lost_grace: Duration::ZERO, principals: 9 };
         let rates = Rates { per_source: None, per_mailbox: None };
         let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
-        let app = App::new(Parts { store, keys: keys(), hasher, clock: Clock::default(), cache, rates });
+        let app = App::new(Parts {
+            store,
+            keys: keys(),
+            hasher,
+            clock: Clock::default(),
+            cache,
+            rates,
+            audit_kept: Duration::MAX,
+        });
         Self { app: Arc::new(app), home }
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Company, Conferred, Event};
 use crate::domain::account::HoldCause;
-use crate::domain::ids::OrganizationId;
+use crate::domain::ids::{OrganizationId, PrincipalId, UserId};
 use crate::domain::workload::SpiffeId;
 
 /// What the audit log says of an event.
@@ -14,6 +14,8 @@ pub struct AuditFacts {
     pub event: &'static str,
     pub organization: Option<OrganizationId>,
     pub target: Option<Uuid>,
+    /// Whose act it is where the call came without a credential, and the person proved who they are in it.
+    pub actor: Option<PrincipalId>,
     /// Never a secret, never an address. A fact that changed is an object of `before` and `after`.
     pub details: Value,
 }
@@ -22,8 +24,11 @@ impl Event {
     /// What the audit log says.
     #[must_use]
     pub fn audit(&self) -> AuditFacts {
-        let facts =
-            |event, organization, target, details| AuditFacts { event, organization, target: Some(target), details };
+        let facts = |event, organization, target, details| AuditFacts::new(event, organization, Some(target), details);
+        let own = |event, organization, user: UserId, details| AuditFacts {
+            actor: Some(user.into()),
+            ..facts(event, organization, user.0, details)
+        };
         let id = |company: &Option<Company>| company.as_ref().map(|company| company.id);
         match self {
             Self::RealmCreated { realm, name } => facts("realm.created", None, realm.0, json!({ "name": name })),
@@ -31,19 +36,13 @@ impl Event {
             Self::Registered { person, organization, again, .. } => {
                 facts("user.registered", id(organization), person.id.0, json!({ "again": again }))
             }
-            Self::AddressTaken { owner, .. } => AuditFacts {
-                event: "user.registered_again",
-                organization: None,
-                target: owner.map(|user| user.0),
-                details: json!({}),
-            },
+            Self::AddressTaken { owner, .. } => {
+                AuditFacts::new("user.registered_again", None, owner.map(|user| user.0), json!({}))
+            }
             Self::VerificationSent { person, .. } => facts("user.verification_sent", None, person.id.0, json!({})),
-            Self::VerificationAsked { user } => AuditFacts {
-                event: "user.verification_asked",
-                organization: None,
-                target: user.map(|user| user.0),
-                details: json!({}),
-            },
+            Self::VerificationAsked { user } => {
+                AuditFacts::new("user.verification_asked", None, user.map(|user| user.0), json!({}))
+            }
             Self::EmailVerified { person, how, approved } => {
                 facts("user.email_verified", None, person.id.0, json!({ "how": how, "approved": approved }))
             }
@@ -181,30 +180,28 @@ impl Event {
             }
             Self::RealmRestored { realm } => facts("realm.restored", None, realm.0, json!({})),
             Self::PasswordChangeDemanded { user } => facts("user.password_change_demanded", None, user.0, json!({})),
-            Self::SignInsFailed { user, failures } => AuditFacts {
-                event: "user.sign_ins_failed",
-                organization: None,
-                target: user.map(|user| user.0),
-                details: json!({ "failures": failures }),
-            },
+            Self::SignInsFailed { user, failures } => {
+                let details = json!({ "failures": failures });
+                AuditFacts::new("user.sign_ins_failed", None, user.map(|user| user.0), details)
+            }
             Self::HeldForFailures { person, organization, failures } => {
                 let details = json!({ "hold": HoldCause::FailedSignIns, "failures": failures });
                 facts("user.suspended", *organization, person.id.0, details)
             }
             Self::PasswordResetSent { person, .. } => facts("user.password_reset_sent", None, person.id.0, json!({})),
-            Self::PasswordResetAsked { user } => AuditFacts {
-                event: "user.password_reset_asked",
-                organization: None,
-                target: user.map(|user| user.0),
-                details: json!({}),
-            },
+            Self::PasswordResetAsked { user } => {
+                AuditFacts::new("user.password_reset_asked", None, user.map(|user| user.0), json!({}))
+            }
             Self::PasswordChanged { person, by_reset, lifted } => {
                 let details = json!({ "by_reset": by_reset, "lifted": lifted });
                 facts("user.password_changed", None, person.id.0, details)
             }
-            Self::SignedIn { user, session } => facts("session.started", None, user.0, json!({ "session": session })),
-            Self::SessionRefreshed { user, session, generation } => {
-                facts("session.refreshed", None, user.0, json!({ "session": session, "generation": generation }))
+            Self::SignedIn { user, session, organization } => {
+                own("session.started", *organization, *user, json!({ "session": session }))
+            }
+            Self::SessionRefreshed { user, session, generation, organization } => {
+                let details = json!({ "session": session, "generation": generation });
+                own("session.refreshed", *organization, *user, details)
             }
             Self::RefreshTokenReplayed { user, session, generation } => {
                 let details = json!({ "session": session, "generation": generation });
@@ -226,17 +223,19 @@ impl Event {
 
 /// Permissions have no id: the name says which.
 fn about_permission(event: &'static str, name: &str) -> AuditFacts {
-    AuditFacts { event, organization: None, target: None, details: json!({ "name": name }) }
+    AuditFacts::new(event, None, None, json!({ "name": name }))
+}
+
+impl AuditFacts {
+    fn new(event: &'static str, organization: Option<OrganizationId>, target: Option<Uuid>, details: Value) -> Self {
+        Self { event, organization, target, actor: None, details }
+    }
 }
 
 impl Conferred {
     fn audit(&self, event: &'static str) -> AuditFacts {
-        AuditFacts {
-            event,
-            organization: self.organization.as_ref().map(|company| company.id),
-            target: Some(self.principal.0),
-            details: self.details(),
-        }
+        let organization = self.organization.as_ref().map(|company| company.id);
+        AuditFacts::new(event, organization, Some(self.principal.0), self.details())
     }
 
     fn details(&self) -> Value {

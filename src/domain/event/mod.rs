@@ -298,6 +298,7 @@ pub enum Event {
     SignedIn {
         user: UserId,
         session: SessionId,
+        organization: Option<OrganizationId>,
     },
     /// The right password, of somebody who has to change it: a token for that and for nothing else was answered.
     PasswordChangeDemanded {
@@ -330,11 +331,12 @@ pub enum Event {
         /// Holds that this lifted.
         lifted: Vec<HoldCause>,
     },
-    /// A refresh token was exchanged for the next one.
+    /// A refresh token was exchanged for the next one, the first time within the hour.
     SessionRefreshed {
         user: UserId,
         session: SessionId,
         generation: i64,
+        organization: Option<OrganizationId>,
     },
     /// A refresh token came that was exchanged before: two hold the family, which ends.
     RefreshTokenReplayed {

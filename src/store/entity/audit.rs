@@ -21,6 +21,7 @@ pub struct Model {
     pub peer: Option<String>,
     pub request_id: Option<String>,
     pub trace_id: Option<String>,
+    pub position: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

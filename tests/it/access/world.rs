@@ -330,7 +330,7 @@ impl<'a> World<'a> {
         let filter = countersign::store::AuditFilter { outcome: Some(done), ..Default::default() };
         let mut last = vec![];
         for realm in self.realms {
-            let newest = store.rows(realm).list_audit(&filter, 1).await.unwrap();
+            let newest = store.rows(realm).list_audit(&filter, None, 1).await.unwrap();
             last.push(newest.first().map(|event| event.sequence));
         }
         last
@@ -339,7 +339,7 @@ impl<'a> World<'a> {
     /// What the log of the realm says of the latest calls, newest first: RPC, actor, whether it was refused.
     pub(crate) async fn told(&self, latest: u64) -> Vec<(String, Option<PrincipalId>, bool)> {
         let rows = self.app.inner().app.store().rows(self.realms[0]);
-        let events = rows.list_audit(&countersign::store::AuditFilter::default(), latest).await.unwrap();
+        let events = rows.list_audit(&countersign::store::AuditFilter::default(), None, latest).await.unwrap();
         let refused = |event: &countersign::domain::audit::AuditEvent| {
             event.line.outcome == countersign::domain::audit::Outcome::Refused
         };

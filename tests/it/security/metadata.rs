@@ -96,7 +96,7 @@ async fn who_is_no_proxy_speaks_for_nobody_else() {
     accounts.create_service_account(request).await.unwrap();
     let store = app.inner().app.store();
     let realm = store.realm_named("default").await.unwrap().unwrap().id;
-    let latest = store.rows(realm).list_audit(&AuditFilter::default(), 1).await.unwrap();
+    let latest = store.rows(realm).list_audit(&AuditFilter::default(), None, 1).await.unwrap();
     assert_eq!(latest[0].line.peer.as_deref(), Some("127.0.0.1"), "the log says who it was");
     app.finish().await;
 }

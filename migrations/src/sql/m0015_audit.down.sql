@@ -1,0 +1,13 @@
+DROP INDEX audit_age;
+DROP INDEX audit_action;
+DROP INDEX audit_target;
+CREATE INDEX audit_target ON audit (target_id, sequence);
+DROP INDEX audit_actor;
+CREATE INDEX audit_actor ON audit (actor_id, sequence);
+DROP INDEX audit_organization;
+CREATE INDEX audit_organization ON audit (organization_id, sequence);
+DROP INDEX audit_realm;
+CREATE INDEX audit_realm ON audit (realm_id, sequence);
+DROP INDEX audit_followed;
+DROP INDEX audit_unplaced;
+ALTER TABLE audit DROP COLUMN position;
