@@ -1,6 +1,7 @@
 //! What is read off rather than counted as it happens: cache, hash pool, outbox, connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::runner::{Fault, Next, Round};
 use crate::app::App;
@@ -13,7 +14,12 @@ pub(super) struct Gauges {
     hashing: Hashing,
     mail: Mail,
     database: Database,
+    /// Whether the clock was off when it was last looked at.
+    skewed: AtomicBool,
 }
+
+/// From here on a clock is off by more than the network explains: tokens that it makes or judges run out too early or late.
+const SKEW_SECONDS: f64 = 1.0;
 
 impl Gauges {
     pub(super) fn new(app: Arc<App>) -> Self {
@@ -23,6 +29,20 @@ impl Gauges {
             hashing: Hashing::register(),
             mail: Mail::register(),
             database: Database::register(),
+            skewed: AtomicBool::new(false),
+        }
+    }
+
+    /// Says once that the clock is off, and once that it is right again.
+    fn tell_skew(&self, seconds: f64) {
+        let skewed = seconds.abs() > SKEW_SECONDS;
+        match (self.skewed.swap(skewed, Ordering::Relaxed), skewed) {
+            (false, true) => tracing::warn!(
+                seconds,
+                "this machine's clock differs from the database's: good tokens may be refused; set both by NTP"
+            ),
+            (true, false) => tracing::info!(seconds, "this machine's clock agrees with the database's again"),
+            _ => {}
         }
     }
 }
@@ -39,6 +59,10 @@ impl Round for Gauges {
         self.database.used.set(f64::from(used));
         self.database.idle.set(f64::from(idle));
         self.database.statements.absolute(self.app.store().statements());
+        if let Some(skew) = self.app.clock_skew().await? {
+            self.database.skew.set(skew);
+            self.tell_skew(skew);
+        }
         let (waiting, dead) = self.app.store().mails_waiting_and_dead().await?;
         self.mail.waiting.set(gauge(waiting));
         self.mail.dead.set(gauge(dead));

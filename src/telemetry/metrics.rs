@@ -98,6 +98,8 @@ metrics! {
         "Statements sent on the connections that changes are made on.";
     CONNECTIONS = "countersign_database_connections" Kind::Gauge,
         "Connections to the database, by state.";
+    SKEW = "countersign_clock_skew_seconds" Kind::Gauge,
+        "By how much this machine's clock is ahead of the database's; negative if it is behind.";
     HASHES_WAITING = "countersign_password_hash_queue" Kind::Gauge,
         "Password hashes that wait for a permit.";
     COMPARISONS = "countersign_password_comparisons_total" Kind::Counter,
@@ -232,6 +234,7 @@ handles! {
         writes: Histogram = histogram(WRITES),
         locked: Histogram = histogram(LOCKED),
         statements: Counter = counter(STATEMENTS),
+        skew: Gauge = gauge(SKEW),
         used: Gauge = gauge(CONNECTIONS, "state" => "used"),
         idle: Gauge = gauge(CONNECTIONS, "state" => "idle"),
     }
@@ -291,6 +294,7 @@ mod tests {
             database.locked.record(0.001);
             database.statements.increment(1);
             database.used.set(1.0);
+            database.skew.set(0.0);
             let hashing = Hashing::register();
             hashing.waiting.set(1.0);
             hashing.comparisons.absolute(1);

@@ -85,3 +85,15 @@ async fn times(reader: &Caller, event: &str) -> usize {
     let events = reader.audit().list_events(request).await.unwrap().into_inner().events;
     events.iter().filter(|line| line.event == event).count()
 }
+
+/// A replica whose clock is off refuses good tokens: it can tell, by the database's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_off_is_told_by_the_databases() {
+    crate::support::run(crate::support::Backend::Postgres, async |app: &TestApp| {
+        let skew = async || app.inner().app.clock_skew().await.unwrap().unwrap();
+        assert!(skew().await.abs() < 5.0);
+        app.clock().advance(std::time::Duration::from_secs(15));
+        assert!((10.0..20.0).contains(&skew().await));
+    })
+    .await;
+}
