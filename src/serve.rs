@@ -355,8 +355,11 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
         database_lost_grace: config.database_lost_grace,
         principals: PRINCIPALS_KEPT,
     };
-    let rates =
-        Rates { per_source: Some(config.public_calls_per_source), per_mailbox: Some(config.public_calls_per_mailbox) };
+    let rates = Rates {
+        per_source: Some(config.public_calls_per_source),
+        per_mailbox: Some(config.public_calls_per_mailbox),
+        unknown_keys_per_source: Some(config.unknown_keys_per_source),
+    };
     let audit_kept = days(config.audit_kept_days.get());
     Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, audit_kept }))
 }

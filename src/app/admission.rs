@@ -15,7 +15,6 @@ use crate::domain::ids::RealmId;
 use crate::domain::permission::reserved::is_platform;
 use crate::domain::policy::Policy;
 use crate::domain::realm::DEFAULT_REALM;
-use crate::domain::snapshot::{Principal, PrincipalKind};
 use crate::domain::time::Timestamp;
 
 /// What an RPC needs, as the contract declares it.
@@ -91,10 +90,7 @@ impl App {
     async fn holder(&self, caller: &Caller) -> Result<(View<'_, Record>, Subject)> {
         let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
         let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if !caller.still_holds(subject.principal()) || is_disabled(subject.principal()) {
-            return Err(credential_ended());
-        }
-        Ok((home, subject))
+        if caller.is_held_by(subject.principal()) { Ok((home, subject)) } else { Err(credential_ended()) }
     }
 
     /// Why a caller that holds none of the permissions is kept out; `None` if acting on oneself needs none.
@@ -195,12 +191,8 @@ async fn holds_one(view: &View<'_, Record>, subject: &Subject, permissions: &[St
     Ok(false)
 }
 
-/// A credential of such an account counts as little as one that was revoked, also where none is needed.
-fn is_disabled(principal: &Principal) -> bool {
-    matches!(principal.kind, PrincipalKind::ServiceAccount { disabled: true, .. })
-}
-
-fn credential_ended() -> Error {
+/// What a credential that counted once is answered with.
+pub(super) fn credential_ended() -> Error {
     Error::refused(Reason::CredentialInvalid, "the credential is unknown, expired, revoked or malformed")
 }
 

@@ -375,7 +375,7 @@ impl<'a> Desk<'a> {
             About::Principal(id) => (*id, None),
             About::Email(email) => {
                 let identity = crate::domain::email::identity(email);
-                match Box::pin(self.app.store.rows(self.ctx.realm).user_by_identity(&identity)).await? {
+                match Box::pin(self.app.store.loads(self.ctx.realm).user_by_identity(&identity)).await? {
                     Some(user) => (user.id.into(), None),
                     None => return Ok(Err(Reason::SubjectUnknown)),
                 }

@@ -151,6 +151,8 @@ impl App {
             actor: Actor::Anonymous,
             rpc: action,
             now: self.clock.now(),
+            deadline: None,
+            caller: None,
             credential_expires_at: None,
             peer: None,
             call: CallId { process: 0, number: 0 },

@@ -34,7 +34,7 @@ impl App {
             if user.hold(HoldCause::Blocked).is_none() {
                 change.require_no_orphaning(user.id, None).await?;
                 let (cause, reason) = (HoldCause::Blocked, cmd.reason.clone());
-                user.holds.push(Hold { cause, at: ctx.now, by: ctx.actor.id(), note: Some(reason.clone()) });
+                user.holds.push(Hold { cause, at: change.ctx.now, by: ctx.actor.id(), note: Some(reason.clone()) });
                 user.session_epoch += 1;
                 change.save_user(&mut user).await?;
                 let organization = change.organization_of_record(user.id).await?;

@@ -1,5 +1,6 @@
 //! Who is this? API keys, access tokens and certificates, looked up in the cache.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
@@ -13,7 +14,7 @@ use crate::crypto::password_change::{self, PasswordChangeToken};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::service_account::Credential;
-use crate::domain::snapshot::Principal;
+use crate::domain::snapshot::{Principal, PrincipalKind};
 use crate::domain::time::Timestamp;
 use crate::domain::workload::{Presented, Workload};
 
@@ -31,6 +32,8 @@ pub struct Caller {
     /// The epoch, for a token that opens ChangePassword alone.
     pub password_change: Option<i64>,
     pub expires_at: Option<Timestamp>,
+    /// The hash of the API key, if it is one.
+    pub key: Option<[u8; 32]>,
 }
 
 impl Caller {
@@ -43,13 +46,14 @@ impl Caller {
             session: Some((claims.sid, claims.epoch)),
             password_change: None,
             expires_at: Some(claims.exp),
+            key: None,
         }
     }
 
     fn account(credential: Credential) -> Self {
         let Credential { realm, platform, service_account, expires_at } = credential;
         let principal = service_account.into();
-        Self { realm, principal, platform, session: None, password_change: None, expires_at }
+        Self { realm, principal, platform, session: None, password_change: None, expires_at, key: None }
     }
 
     fn of_password_change(token: &PasswordChangeToken) -> Self {
@@ -61,7 +65,15 @@ impl Caller {
             session: None,
             password_change: Some(epoch),
             expires_at: Some(expires_at),
+            key: None,
         }
+    }
+
+    /// Whether the credential still stands for its holder: a disabled account's counts as little as one that was revoked,
+    /// also where none is needed.
+    pub(super) fn is_held_by(&self, holder: &Principal) -> bool {
+        let disabled = matches!(holder.kind, PrincipalKind::ServiceAccount { disabled: true, .. });
+        self.still_holds(holder) && !disabled
     }
 
     /// Whether the principal's snapshot still lets this credential stand for it.
@@ -90,7 +102,12 @@ impl App {
     /// # Errors
     /// CREDENTIALS_CONFLICT for two of them; CREDENTIAL_INVALID, whatever is wrong with the one; UNAVAILABLE if that
     /// can't be known.
-    pub async fn caller(&self, bearer: Option<&str>, peer: Option<&Arc<Workload>>) -> Result<Option<Arc<Caller>>> {
+    pub async fn caller(
+        &self,
+        bearer: Option<&str>,
+        peer: Option<&Arc<Workload>>,
+        source: Option<IpAddr>,
+    ) -> Result<Option<Arc<Caller>>> {
         // Boxed: most calls come without a certificate, and a check is to stay small.
         let certified = match peer {
             Some(workload) => Box::pin(self.certified(workload)).await?,
@@ -98,7 +115,7 @@ impl App {
         };
         match (bearer, certified) {
             (None, None) => Ok(None),
-            (Some(bearer), None) => self.authenticate(bearer).await.map(Some),
+            (Some(bearer), None) => self.authenticate(bearer, source).await.map(Some),
             (None, Some(caller)) if caller.expires_at.is_some_and(|at| at <= self.clock.now()) => Err(invalid()),
             (None, Some(caller)) => Ok(Some(Arc::new(caller))),
             (Some(_), Some(_)) => {
@@ -110,11 +127,12 @@ impl App {
     /// Says whom a bearer credential stands for.
     ///
     /// # Errors
-    /// CREDENTIAL_INVALID, whatever is wrong with it; UNAVAILABLE if that can't be known.
-    pub async fn authenticate(&self, bearer: &str) -> Result<Arc<Caller>> {
+    /// CREDENTIAL_INVALID, whatever is wrong with it; RATE_LIMITED for a key that is not in use here, after too many from
+    /// that source that nobody has; UNAVAILABLE if that can't be known.
+    pub async fn authenticate(&self, bearer: &str, source: Option<IpAddr>) -> Result<Arc<Caller>> {
         let now = self.clock.now();
         let caller = if bearer.starts_with(api_key::PREFIX) {
-            self.used_key(bearer, now).await?.map(Arc::new)
+            self.used_key(bearer, source, now).await?.map(Arc::new)
         } else if bearer.starts_with(password_change::PREFIX) {
             PasswordChangeToken::parse(&self.keys, bearer).map(|token| Arc::new(Caller::of_password_change(&token)))
         } else {
@@ -152,9 +170,17 @@ impl App {
     }
 
     /// As [`App::api_key`], of a key that is used: the record comes to know when.
-    async fn used_key(&self, text: &str, now: Timestamp) -> Result<Option<Caller>> {
+    async fn used_key(&self, text: &str, source: Option<IpAddr>, now: Timestamp) -> Result<Option<Caller>> {
         let Some(key) = ApiKey::parse(text) else { return Ok(None) };
+        // Whoever makes keys up has each looked up: those that are in use here need no look.
+        let made_up = !self.snapshots.has_seen(&key.hash());
+        if made_up {
+            self.limits.admit_unknown_key(source)?;
+        }
         let caller = self.holder_of(&key).await?;
+        if made_up && caller.is_none() {
+            self.limits.count_unknown_key(source);
+        }
         if caller.as_ref().is_some_and(|caller| caller.expires_at.is_none_or(|at| now < at)) {
             self.key_uses.note(&key.hash(), now);
         }
@@ -163,7 +189,7 @@ impl App {
 
     async fn holder_of(&self, key: &ApiKey) -> Result<Option<Caller>> {
         let credential = self.snapshots.credential(&Presented::ApiKey(key.hash())).await?;
-        Ok(credential.map(Caller::account))
+        Ok(credential.map(|found| Caller { key: Some(key.hash()), ..Caller::account(found) }))
     }
 
     async fn certified(&self, workload: &Arc<Workload>) -> Result<Option<Caller>> {

@@ -1,7 +1,12 @@
 //! Who calls, in which realm, when, and what came with the call.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::clock::Clock;
+use super::credential::Caller;
+use super::{Error, Reason, Result};
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::time::Timestamp;
 
@@ -64,6 +69,10 @@ pub struct Ctx {
     /// The RPC's name, `ApproveRegistration`.
     pub rpc: &'static str,
     pub now: Timestamp,
+    /// When nobody waits for the answer any more, by [`Clock::elapsed`]; `None` = a call of our own.
+    pub deadline: Option<Duration>,
+    /// Whom the call's credential stands for, if it has one.
+    pub caller: Option<Arc<Caller>>,
     /// When the credential stops to hold, if it does.
     pub credential_expires_at: Option<Timestamp>,
     /// The address that the call came from.
@@ -79,8 +88,30 @@ impl Ctx {
     ///
     /// # Errors
     /// CREDENTIAL_MISSING.
-    pub fn actor_id(&self) -> super::Result<PrincipalId> {
-        let missing = || super::Error::refused(super::Reason::CredentialMissing, "a credential is required");
+    pub fn actor_id(&self) -> Result<PrincipalId> {
+        let missing = || Error::refused(Reason::CredentialMissing, "a credential is required");
         self.actor.id().ok_or_else(missing)
     }
+
+    /// Does what has a point only while somebody waits for the answer. At the deadline it ends where it stands.
+    ///
+    /// # Errors
+    /// DEADLINE_EXCEEDED.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let Some(deadline) = self.deadline else { return Ok(work.await) };
+        let left = deadline.saturating_sub(Clock::elapsed());
+        tokio::time::timeout(left, work).await.map_err(|_| too_late())
+    }
+
+    /// Requires that somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// DEADLINE_EXCEEDED.
+    pub(crate) fn require_time(&self) -> Result<()> {
+        if self.deadline.is_some_and(|deadline| deadline <= Clock::elapsed()) { Err(too_late()) } else { Ok(()) }
+    }
+}
+
+fn too_late() -> Error {
+    Error::Later { reason: Reason::DeadlineExceeded, retry_after: Duration::ZERO }
 }

@@ -52,11 +52,11 @@ impl App {
                 require_live(&user)?;
                 change.require_no_orphaning(user.id, None).await?;
                 change.move_team(&user, cmd.new_manager.as_ref()).await?;
-                user.deleted_at = Some(ctx.now);
+                user.deleted_at = Some(change.ctx.now);
                 user.deleted_by = ctx.actor.id();
                 user.session_epoch += 1;
                 change.save_user(&mut user).await?;
-                change.rows().void_all_codes(user.id, ctx.now).await?;
+                change.rows().void_all_codes(user.id, change.ctx.now).await?;
                 change.put_tombstone(&user).await?;
                 let organization = change.organization_of_record(user.id).await?;
                 change.record(Event::UserDeleted { person: person(&user), organization, note: cmd.note.clone() });
@@ -76,7 +76,7 @@ impl App {
             let mut user = change.account_to_act_on(found, permissions::RESTORE, cmd.etag.as_deref()).await?;
             if let Some(deleted_at) = user.deleted_at {
                 let until = deleted_at.after(days(change.catalogue().policy.retention_days));
-                if user.is_erased() || ctx.now >= until {
+                if user.is_erased() || change.ctx.now >= until {
                     let message = format!("what was deleted could be restored until {until}");
                     return Err(Error::refused(Reason::Erased, message));
                 }

@@ -159,6 +159,13 @@ impl Error {
         )
     }
 
+    /// Whether nothing was found out about the call, neither that it may nor that it may not.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        let kinds = [Kind::Unavailable, Kind::Internal, Kind::DeadlineExceeded, Kind::ResourceExhausted];
+        kinds.contains(&self.kind())
+    }
+
     /// Whether the refusal is about who may, and not about the state of things.
     #[must_use]
     pub fn is_about_access(&self) -> bool {
@@ -174,8 +181,13 @@ impl From<store::Error> for Error {
                 tracing::warn!(error = %source, "the database is unavailable");
                 Self::unavailable()
             }
+            store::Error::NotPrimary | store::Error::Busy => {
+                tracing::warn!(%error, "the database can't be asked now");
+                Self::unavailable()
+            }
             store::Error::Conflict(_)
             | store::Error::Corrupt(_)
+            | store::Error::Unusable(_)
             | store::Error::MissingRight(_)
             | store::Error::SchemaChange { .. }
             | store::Error::HalfChanged { .. } => Self::internal(error),

@@ -4,12 +4,15 @@
 //! mailbox for longer than a minute. Each replica counts for itself. Calls that must not tell whose a mailbox is take the
 //! same time, too: [`in_even_time`].
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parking_lot::RwLock;
 
+use super::clock::Clock;
 use super::error::{Error, Result};
 use super::{Ctx, Reason};
 use crate::domain::ids::RealmId;
@@ -17,6 +20,9 @@ use crate::domain::ids::RealmId;
 /// When a call answers that must not tell by its time what it found: later than what it does takes on a database that is
 /// well, and soon enough for a person.
 pub const EVEN_TIME: Duration = Duration::from_millis(100);
+
+/// How long no key that is not in use here is looked up for a source that tried too many.
+const EXHAUSTED_FOR: Duration = Duration::from_secs(10);
 
 /// Answers after [`EVEN_TIME`], or later if the work takes longer.
 pub(super) async fn in_even_time<T>(work: impl Future<Output = T>) -> T {
@@ -28,6 +34,8 @@ pub(super) async fn in_even_time<T>(work: impl Future<Output = T>) -> T {
 pub struct Rates {
     pub per_source: Option<NonZeroU32>,
     pub per_mailbox: Option<NonZeroU32>,
+    /// How many keys that nobody has are looked up for one source.
+    pub unknown_keys_per_source: Option<NonZeroU32>,
 }
 
 /// Who called lately, and about whom.
@@ -35,6 +43,9 @@ pub struct Rates {
 pub(super) struct Limits {
     sources: Option<DefaultKeyedRateLimiter<IpAddr>>,
     mailboxes: Option<DefaultKeyedRateLimiter<(RealmId, String)>>,
+    unknown_keys: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    /// Sources that used up theirs, and until when.
+    exhausted: RwLock<HashMap<IpAddr, Duration>>,
 }
 
 impl Limits {
@@ -42,6 +53,8 @@ impl Limits {
         Self {
             sources: rates.per_source.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
             mailboxes: rates.per_mailbox.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
+            unknown_keys: rates.unknown_keys_per_source.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
+            exhausted: RwLock::default(),
         }
     }
 
@@ -84,6 +97,29 @@ impl Limits {
         Ok(())
     }
 
+    /// Lets a key be looked up that is not in use here, unless its source has tried too many that nobody has.
+    ///
+    /// # Errors
+    /// RATE_LIMITED, with the time after which it is looked up.
+    pub(super) fn admit_unknown_key(&self, source: Option<IpAddr>) -> Result<()> {
+        let until = source.and_then(|source| self.exhausted.read().get(&source).copied());
+        match until.map(|until| until.saturating_sub(Clock::elapsed())) {
+            Some(retry_after) if !retry_after.is_zero() => {
+                Err(Error::Later { reason: Reason::RateLimited, retry_after })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a key that nobody has.
+    pub(super) fn count_unknown_key(&self, source: Option<IpAddr>) {
+        if let Some((keys, source)) = self.unknown_keys.as_ref().zip(source)
+            && keys.check_key(&source).is_err()
+        {
+            self.exhausted.write().insert(source, Clock::elapsed() + EXHAUSTED_FOR);
+        }
+    }
+
     fn admit_mailbox(&self, ctx: &Ctx, mailbox: String) -> Result<()> {
         if let Some(mailboxes) = &self.mailboxes {
             mailboxes.check_key(&(ctx.realm, mailbox)).map_err(|full| too_many(&full))?;
@@ -99,6 +135,10 @@ impl Limits {
         if let Some(mailboxes) = &self.mailboxes {
             mailboxes.retain_recent();
         }
+        if let Some(keys) = &self.unknown_keys {
+            keys.retain_recent();
+        }
+        self.exhausted.write().retain(|_, until| *until > Clock::elapsed());
     }
 }
 

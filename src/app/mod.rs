@@ -73,6 +73,7 @@ mod suspension;
 mod throttle;
 mod tokens;
 mod tombstone;
+mod under_way;
 mod update_assignments;
 mod update_user;
 mod user;
@@ -180,6 +181,7 @@ pub struct App {
     watchers: Arc<Semaphore>,
     /// How long lines of the audit log are kept.
     audit_kept: Duration,
+    under_way: under_way::UnderWay,
     /// How long changes take.
     writes: Histogram,
     /// How long checks take.
@@ -210,7 +212,12 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, keys, hasher, clock, cache, rates, audit_kept } = parts;
         let keys = Arc::new(keys);
-        let record = Record { store: store.clone(), keys: Arc::clone(&keys), clock: clock.clone() };
+        let record = Record {
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            clock: clock.clone(),
+            credential_seats: Semaphore::new(source::CREDENTIAL_SEATS),
+        };
         Self {
             snapshots: Snapshots::new(Arc::new(record), cache),
             store,
@@ -225,6 +232,7 @@ impl App {
             refusals: refusals::Refusals::default(),
             watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
             audit_kept,
+            under_way: under_way::UnderWay::default(),
             writes: Database::register().writes,
             decisions: Decisions::register(),
             mail_waits: Notify::new(),

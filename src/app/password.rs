@@ -65,8 +65,9 @@ impl App {
         }
         let new = self.hasher.hash(new).await?.expose();
         self.write(ctx, async |change: &mut Change<'_>| {
+            let changed = change.change_password(account, new).await?;
             change.attempt_was_right(&attempt).await?;
-            change.change_password(account, new).await
+            Ok(changed)
         })
         .await
     }

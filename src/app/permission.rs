@@ -53,14 +53,14 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             change.guard().await?.require(permissions::DEFINE, None, None).await?;
             let known = change.rows().permission(&wanted.name).await?;
-            let declared_at = known.as_ref().map_or(ctx.now, |(_, declared_at)| *declared_at);
+            let declared_at = known.as_ref().map_or(change.ctx.now, |(_, declared_at)| *declared_at);
             if known.as_ref().is_none_or(|(known, _)| *known != wanted) {
                 if known.is_none() {
                     let own = |name: &PermissionName| !name.is_reserved();
                     let declared = change.catalogue().permissions().filter(|(_, row)| own(&row.name)).count();
                     require_room("permissions", declared, PERMISSIONS_MAX)?;
                 }
-                change.rows().save_permission(&wanted, ctx.now).await?;
+                change.rows().save_permission(&wanted, change.ctx.now).await?;
                 change.record(Event::PermissionDeclared { name: wanted.name.to_string() });
             }
             Ok(PermissionView { permission: wanted.clone(), declared_at: Some(declared_at) })
@@ -85,7 +85,7 @@ impl App {
             }
             if !permission.retired {
                 permission.retired = true;
-                change.rows().save_permission(&permission, ctx.now).await?;
+                change.rows().save_permission(&permission, change.ctx.now).await?;
                 change.record(Event::PermissionRetired { name: name.to_string() });
             }
             Ok(PermissionView { permission, declared_at: Some(declared_at) })

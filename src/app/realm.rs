@@ -42,9 +42,9 @@ impl App {
     pub async fn create_realm(&self, ctx: &Ctx, cmd: &CreateRealm) -> Result<Done<Realm>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             require_platform(ctx)?;
-            let realm = self.new_realm(&cmd.name, &cmd.title, ctx.now);
+            let realm = self.new_realm(&cmd.name, &cmd.title, change.ctx.now);
             taken(change.tx().insert_realm(&realm).await, Constraint::RealmName, "name", &cmd.name)?;
-            let key = self.new_signing_key(realm.id, ctx.now);
+            let key = self.new_signing_key(realm.id, change.ctx.now);
             change.tx().rows_of(realm.id).insert_signing_key(&key).await?;
             let created = Event::RealmCreated { realm: realm.id, name: realm.name.clone() };
             change.record_in(realm.id, created.clone());

@@ -20,9 +20,9 @@ impl App {
         for realm in self.store.realms().await? {
             let ctx = self.own_call(realm.id, "Restore");
             self.write(&ctx, async |change: &mut Change<'_>| {
-                change.tx().void_what_may_be_spent(ctx.now).await?;
+                change.tx().void_what_may_be_spent(change.ctx.now).await?;
                 if revoke_api_keys {
-                    change.tx().revoke_every_api_key(ctx.now).await?;
+                    change.tx().revoke_every_api_key(change.ctx.now).await?;
                 }
                 change.tx().begin_another_history(random_mark()).await?;
                 change.record(Event::RealmRestored { realm: realm.id });

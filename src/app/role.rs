@@ -68,9 +68,9 @@ impl App {
             }
             change.require_may_define(&role).await?;
             require_free_name(catalogue, &role)?;
-            taken(change.rows().insert_role(&role, ctx.now).await, Constraint::RoleName, "name", &role.name)?;
+            taken(change.rows().insert_role(&role, change.ctx.now).await, Constraint::RoleName, "name", &role.name)?;
             change.record(Event::RoleCreated { role: role.id, name: role.name.clone() });
-            let row = RoleRow { role, created_at: ctx.now, version: 1 };
+            let row = RoleRow { role, created_at: change.ctx.now, version: 1 };
             Ok(view(change.catalogue(), row))
         })
         .await

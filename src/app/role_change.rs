@@ -103,7 +103,7 @@ impl App {
             change.require_may_redefine(&Redefinition { before: &row.role, after: &nothing }, true).await?;
             check_etag(etag, &row.etag())?;
             require_unnamed(change.catalogue(), &row.role)?;
-            change.rows().delete_role(&row, ctx.now).await?;
+            change.rows().delete_role(&row, change.ctx.now).await?;
             change.record(Event::RoleDeleted { role: row.role.id, name: row.role.name });
             Ok(())
         })

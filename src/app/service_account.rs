@@ -91,7 +91,7 @@ impl App {
                 organization: organization.as_ref().map(|organization| organization.id),
                 spiffe_id: cmd.spiffe_id.as_ref().map(|id| id.as_str().to_owned()),
                 disabled_at: None,
-                created_at: ctx.now,
+                created_at: change.ctx.now,
                 created_by: ctx.actor.id(),
                 version: 1,
             };
@@ -136,8 +136,8 @@ impl App {
             let (account, subject) = change.managed(account, "api_key").await?;
             change.guard().await?.require_not_reaching_up(subject.principal(), None).await?;
             if key.revoked_at.is_none() {
-                key.revoked_at = Some(ctx.now);
-                change.rows().revoke_api_key(key.id, ctx.now).await?;
+                key.revoked_at = Some(change.ctx.now);
+                change.rows().revoke_api_key(key.id, change.ctx.now).await?;
                 change.record(Event::ApiKeyRevoked {
                     key: key.id,
                     account: account.id,

@@ -34,7 +34,7 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             let (mut account, _) = change.account_to_end(cmd).await?;
             if account.disabled_at.is_none() {
-                account.disabled_at = Some(ctx.now);
+                account.disabled_at = Some(change.ctx.now);
                 change.save_account(&mut account).await?;
                 let ServiceAccount { id, organization, .. } = account;
                 change.record(Event::ServiceAccountDisabled { account: id, organization });
@@ -74,10 +74,10 @@ impl App {
             }
             let (account, _) = change.account_to_end(cmd).await?;
             let rows = change.rows();
-            let mut keys = rows.revoke_api_keys(account.id, ctx.now).await?;
+            let mut keys = rows.revoke_api_keys(account.id, change.ctx.now).await?;
             keys.extend(account.spiffe_id.as_deref().and_then(SpiffeId::parse).map(|id| id.digest()));
             rows.delete_entries_of(account.id.into()).await?;
-            rows.delete_service_account(&account, ctx.now).await?;
+            rows.delete_service_account(&account, change.ctx.now).await?;
             let ServiceAccount { id, name, organization, .. } = account;
             change.record(Event::ServiceAccountDeleted { account: id, name, organization, keys });
             Ok(())

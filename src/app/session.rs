@@ -111,15 +111,18 @@ impl App {
         // A busy pool is no reason to keep somebody out: the next sign-in tries again.
         let stronger = if typed.needs_rehash { self.hasher.rehash(cmd.password.expose()).await.ok() } else { None };
         let entered = self.append(ctx, async |change: &mut Change<'_>| {
+            let entered = match change.first_gate(&account).await? {
+                Some(gate) => change.demand_new_password(&account, gate)?,
+                None => {
+                    if let Some((stronger, weak)) = stronger.as_ref().zip(account.password_hash.as_deref()) {
+                        change.rows().strengthen_password(account.user.id, weak, &stronger.expose()).await?;
+                    }
+                    let client = change.client();
+                    Entered::Session(change.begin_session(&account, client).await?)
+                }
+            };
             change.attempt_was_right(&attempt).await?;
-            if let Some(gate) = change.first_gate(&account).await? {
-                return change.demand_new_password(&account, gate);
-            }
-            if let Some((stronger, weak)) = stronger.as_ref().zip(account.password_hash.as_deref()) {
-                change.rows().strengthen_password(account.user.id, weak, &stronger.expose()).await?;
-            }
-            let client = change.client();
-            change.begin_session(&account, client).await.map(Entered::Session)
+            Ok(entered)
         });
         let entered = entered.await;
         if entered.is_err() {

@@ -93,8 +93,8 @@ impl App {
             let Some(session) = change.rows().session(session).await? else { return Ok(()) };
             let user = change.principal(session.user.into()).await?;
             let epoch = user.map(|user| user.principal().session_epoch);
-            if epoch.is_some_and(|epoch| session.is_live(epoch, ctx.now)) {
-                change.rows().end_session(session.id, ctx.now).await?;
+            if epoch.is_some_and(|epoch| session.is_live(epoch, change.ctx.now)) {
+                change.rows().end_session(session.id, change.ctx.now).await?;
                 change.record(Event::SignedOut { user: session.user, session: session.id });
             }
             Ok(())
@@ -112,9 +112,9 @@ impl App {
             let mut session = found.ok_or_else(|| Error::not_found("session"))?;
             let (user, subject) = change.found_user(&Handle::Id(session.user.0), "session").await?;
             change.require_may_end(&subject, "session").await?;
-            if session.is_live(user.session_epoch, ctx.now) {
-                session.ended_at = Some(ctx.now);
-                change.rows().end_session(session.id, ctx.now).await?;
+            if session.is_live(user.session_epoch, change.ctx.now) {
+                session.ended_at = Some(change.ctx.now);
+                change.rows().end_session(session.id, change.ctx.now).await?;
                 let organization = change.organization_of_record(user.id).await?;
                 change.record(Event::SessionRevoked { user: user.id, session: session.id, organization });
             }
@@ -135,7 +135,7 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             let (mut user, subject) = change.found_user(&handle, "user").await?;
             change.require_may_end(&subject, "user").await?;
-            let live = LiveSessions { user: user.id, epoch: user.session_epoch, now: ctx.now };
+            let live = LiveSessions { user: user.id, epoch: user.session_epoch, now: change.ctx.now };
             let kept = current(ctx, user.id).filter(|_| cmd.keep_current);
             let ended = match kept {
                 Some(kept) => change.rows().end_sessions_but(kept, live).await?,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::clock::Clock;
-use crate::cache::{Answer, RealmCatalogue, Source, Unavailable};
+use crate::cache::{Answer, LOAD_DEADLINE, RealmCatalogue, Source, Unavailable};
 use crate::crypto::root_key::RootKeys;
 use crate::crypto::signing::{SigningKey, VerifyingKey};
 use crate::domain::catalogue::Catalogue;
@@ -25,7 +27,12 @@ pub struct Record {
     pub(super) store: Store,
     pub(super) keys: Arc<RootKeys>,
     pub(super) clock: Clock,
+    /// Credentials that nobody has cost a query each: however many come, loads of principals have connections left.
+    pub(super) credential_seats: Semaphore,
 }
+
+/// How many credentials are looked up at once.
+pub(super) const CREDENTIAL_SEATS: usize = 2;
 
 /// A realm's signing keys, opened.
 #[derive(Debug)]
@@ -61,21 +68,23 @@ impl Source for Record {
 
     async fn principal(&self, realm: RealmId, id: PrincipalId) -> Answer<Loaded<Principal>> {
         super::failpoint::reach_in("load.principal", realm).await;
-        let loaded = self.store.rows(realm).principal(id, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
+        let loaded = self.store.loads(realm).principal(id, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
         super::failpoint::reach_in("loaded.principal", realm).await;
         loaded.map_err(unavailable)
     }
 
     async fn organization(&self, realm: RealmId, id: OrganizationId) -> Answer<Loaded<Organization>> {
-        self.store.rows(realm).organization_facts(id).await.map_err(unavailable)
+        self.store.loads(realm).organization_facts(id).await.map_err(unavailable)
     }
 
     async fn credential(&self, presented: &Presented) -> Answer<Option<Loaded<Credential>>> {
+        let _seat =
+            tokio::time::timeout(LOAD_DEADLINE, self.credential_seats.acquire()).await.map_err(|_| Unavailable)?;
         self.store.credential(presented).await.map_err(unavailable)
     }
 
     async fn catalogue(&self, realm: RealmId) -> Answer<RealmCatalogue<RealmKeys>> {
-        let (as_of, source, rows) = self.store.rows(realm).catalogue().await.map_err(unavailable)?;
+        let (as_of, source, rows) = self.store.loads(realm).catalogue().await.map_err(unavailable)?;
         let extra = RealmKeys::open(&self.keys, realm, &rows);
         Ok(RealmCatalogue { as_of, catalogue: Catalogue::compile(source), extra })
     }

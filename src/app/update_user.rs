@@ -39,10 +39,10 @@ impl App {
             let fields = changed(&before, &user);
             if !fields.is_empty() {
                 let validity = [&before, &user].map(|user| (user.valid_from, user.valid_until));
-                if validity[0] != validity[1] && ends_or_waits(&user, ctx.now) {
+                if validity[0] != validity[1] && ends_or_waits(&user, change.ctx.now) {
                     change.require_no_orphaning(user.id, None).await?;
                 }
-                let closes = before.is_out_of_time(ctx.now) != user.is_out_of_time(ctx.now);
+                let closes = before.is_out_of_time(change.ctx.now) != user.is_out_of_time(change.ctx.now);
                 if closes || before.password_must_change != user.password_must_change {
                     user.session_epoch += 1;
                 }

@@ -84,7 +84,7 @@ impl App {
                 change.require_no_orphaning(user.id, None).await?;
                 let hold = Hold {
                     cause: HoldCause::Administrator,
-                    at: ctx.now,
+                    at: change.ctx.now,
                     by: ctx.actor.id(),
                     note: Some(cmd.reason.clone()),
                 };

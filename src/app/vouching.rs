@@ -26,7 +26,7 @@ impl App {
             let mut user = change.user_to_act_on(&cmd.user, permissions::VERIFY_EMAIL, cmd.etag.as_deref()).await?;
             if user.verified.is_none() {
                 let how = VerifiedHow::Administrator;
-                user.verified = Some(Verified { at: ctx.now, how });
+                user.verified = Some(Verified { at: change.ctx.now, how });
                 change.save_user(&mut user).await?;
                 change.record(Event::EmailVerified { person: person(&user), how, approved: false });
                 if user.approval.state == ApprovalState::Pending {

@@ -147,7 +147,7 @@ impl Watch {
         let now = self.app.clock.now();
         let Presented { bearer, workload } = &self.presented;
         let bearer = bearer.as_ref().map(|bearer| bearer.expose().as_str());
-        let caller = self.app.caller(bearer, workload.as_ref()).await?.ok_or_else(nobody)?;
+        let caller = self.app.caller(bearer, workload.as_ref(), self.ctx.peer).await?.ok_or_else(nobody)?;
         let needs = Requirement::Any { permissions: vec![permissions::WATCH.to_owned()], own: false };
         self.app.admit(&caller, self.ctx.realm, &needs, now).await?;
         self.app.may_watch(&Ctx { now, ..self.ctx.clone() }).await

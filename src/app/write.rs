@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::admission::credential_ended;
 use super::clock::Clock;
 use super::error::{Error, Result};
 use super::facts::Facts;
@@ -17,7 +19,7 @@ use crate::cache::{RealmCatalogue, Subject};
 use crate::crypto::random_mark;
 use crate::domain::audit::{AuditLine, Outcome};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::change::Committed;
+use crate::domain::change::{Committed, Key};
 use crate::domain::decision::CompiledPrincipal;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId, UserId};
@@ -25,6 +27,9 @@ use crate::domain::realm::Position;
 use crate::domain::snapshot::{Organization, Principal};
 use crate::domain::time::Timestamp;
 use crate::store::{self, Answer, Constraint, Lock, Tx, TxRows};
+
+/// Who waited for their turn for longer is asked again for the credential that they came with.
+const UNDOUBTED: Duration = Duration::from_millis(100);
 
 /// A change that was made, or had been made before under the same request id.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,7 +61,9 @@ impl App {
     /// Tells a story that can change decisions: guards, rows, events, all at one locked revision, or none of it.
     ///
     /// # Errors
-    /// Those of the story; UNAVAILABLE if the record is, in which case the change may or may not have been made.
+    /// Those of the story; OVERLOADED if this caller has too many changes under way; DEADLINE_EXCEEDED, and then nothing
+    /// was made; UNAVAILABLE if it was not the call's turn in time, or the database can't be asked, in which case the
+    /// change may or may not have been made.
     pub(crate) async fn write<T, F>(&self, ctx: &Ctx, story: F) -> Result<Done<T>>
     where
         F: AsyncFnOnce(&mut Change<'_>) -> Result<T>,
@@ -83,13 +90,24 @@ impl App {
         T: Serialize + DeserializeOwned,
     {
         let began = Clock::elapsed();
-        let tx = self.store.begin(ctx.realm, lock).await?;
+        let _counted = self.under_way.one_more(ctx)?;
+        let tx = ctx.in_time(Box::pin(self.store.begin(ctx.realm, lock))).await??;
+        let waited = Clock::elapsed().saturating_sub(began);
+        // Rules go by the time of the change, not by that at which its caller began to wait.
+        let ctx = &Ctx { now: self.clock.now(), ..ctx.clone() };
         let mut change = Change::begin(self, ctx, tx).await?;
+        if waited > UNDOUBTED {
+            change.require_credential().await?;
+        }
         let earlier = change.earlier_answer().await?;
         change.repeated = earlier.is_some();
-        let outcome = match (story(&mut change).await, earlier) {
+        // Boxed: a bound moves what it bounds.
+        let told = ctx.in_time(Box::pin(story(&mut change))).await.flatten();
+        let outcome = match (told, earlier) {
             // Who may is decided again also for a repeated call; all else is the first answer's.
-            (Err(error), Some(_)) if error.is_about_access() => self.refuse(change, error).await,
+            (Err(error), Some(_)) if error.is_about_access() || error.is_undecided() => {
+                self.refuse(change, error).await
+            }
             (_, Some(earlier)) => self.replay(change, &earlier).await,
             (Ok(value), None) => self.commit(change, value).await,
             (Err(error), None) => self.refuse(change, error).await,
@@ -99,20 +117,11 @@ impl App {
     }
 
     async fn commit<T: Serialize>(&self, change: Change<'_>, value: T) -> Result<Done<T>> {
-        let Change { ctx, tx, events, elsewhere, .. } = change;
-        let rows = tx.rows();
-        let lines: Vec<_> = events.iter().map(|event| done_line(self, ctx, event)).collect();
-        rows.append_audit(&lines).await?;
-        let mails: Vec<_> = events.iter().flat_map(Event::mails).map(|mail| (self.new_message(), mail)).collect();
-        rows.enqueue(&mails, ctx.now).await?;
-        let keys = events.iter().flat_map(Event::stale).collect();
-        for (realm, event) in &elsewhere {
-            tx.rows_of(*realm).append_audit(&[done_line(self, ctx, event)]).await?;
-        }
-        if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
-            rows.keep_answer(&answer(ctx, actor, repeat, &value, tx.position())?).await?;
-        }
+        let (keys, mails) = change.ctx.in_time(Box::pin(self.write_consequences(&change, &value))).await??;
+        let Change { ctx, tx, .. } = change;
         super::failpoint::reach_in("write.before_commit", ctx.realm).await;
+        // Nothing is made once its caller was told that it took too long.
+        ctx.require_time()?;
         // Whatever happens between here and the application below, nothing kept is used before the log was read.
         let unsettled = Unsettled(Some(self));
         let committed = match tx.commit(keys, random_mark(), ctx.now).await {
@@ -125,7 +134,7 @@ impl App {
         super::failpoint::reach_in("write.after_commit", ctx.realm).await;
         self.snapshots.committed(&committed).await;
         unsettled.settle();
-        if !mails.is_empty() {
+        if mails > 0 {
             self.mail_waits.notify_one();
         }
         Ok(Done { value, realm: ctx.realm, position: committed.position, replayed: false })
@@ -133,6 +142,23 @@ impl App {
 
     fn new_message(&self) -> MessageId {
         MessageId(self.clock.new_id())
+    }
+
+    /// Writes what the events of a change imply. Answers which keys they make stale, and how many mails they send.
+    async fn write_consequences<T: Serialize>(&self, change: &Change<'_>, value: &T) -> Result<(Vec<Key>, usize)> {
+        let Change { ctx, tx, events, elsewhere, .. } = change;
+        let rows = tx.rows();
+        let lines: Vec<_> = events.iter().map(|event| done_line(self, ctx, event)).collect();
+        rows.append_audit(&lines).await?;
+        let mails: Vec<_> = events.iter().flat_map(Event::mails).map(|mail| (self.new_message(), mail)).collect();
+        rows.enqueue(&mails, ctx.now).await?;
+        for (realm, event) in elsewhere {
+            tx.rows_of(*realm).append_audit(&[done_line(self, ctx, event)]).await?;
+        }
+        if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
+            rows.keep_answer(&answer(ctx, actor, repeat, value, tx.position())?).await?;
+        }
+        Ok((events.iter().flat_map(Event::stale).collect(), mails.len()))
     }
 
     async fn replay<T: DeserializeOwned>(&self, change: Change<'_>, earlier: &Answer) -> Result<Done<T>> {
@@ -275,6 +301,25 @@ impl<'a> Change<'a> {
     /// Since when ended sessions count: tokens of those that ended before have run out.
     pub(crate) fn ended_since(&self) -> Timestamp {
         self.ctx.now.before(2 * super::ACCESS_TOKEN_TTL)
+    }
+
+    /// Requires that the caller's credential still counts, on facts at the locked revision.
+    async fn require_credential(&self) -> Result<()> {
+        let Some(caller) = &self.ctx.caller else { return Ok(()) };
+        if caller.expires_at.is_some_and(|at| at <= self.ctx.now) {
+            return Err(credential_ended());
+        }
+        // A platform account lives in another realm than the one that is locked.
+        if caller.realm != self.ctx.realm {
+            return Ok(());
+        }
+        if let Some(key) = &caller.key
+            && !self.rows().is_key_good(key).await?
+        {
+            return Err(credential_ended());
+        }
+        let subject = self.principal(caller.principal).await?.ok_or_else(credential_ended)?;
+        if caller.is_held_by(subject.principal()) { Ok(()) } else { Err(credential_ended()) }
     }
 
     async fn earlier_answer(&self) -> Result<Option<Answer>> {

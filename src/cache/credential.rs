@@ -76,6 +76,12 @@ impl<S: Source> Snapshots<S> {
         Box::pin(self.load_credential(realm, presented)).await
     }
 
+    /// Whether this process has come across the credential as somebody's.
+    #[must_use]
+    pub fn has_seen(&self, digest: &[u8; 32]) -> bool {
+        self.credential_realms.peek(digest).is_some()
+    }
+
     /// Whom a credential stands for that was nobody's a while ago.
     async fn stranger(&self, presented: &Presented, began: Duration) -> Answer<Option<Credential>> {
         let age = self.source.elapsed().saturating_sub(began);

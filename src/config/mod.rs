@@ -102,8 +102,10 @@ settings! {
     database_password_file: Option<PathBuf> = "",
     /// Allows PostgreSQL beyond this machine without `sslmode=verify-full`, where a mesh encrypts.
     database_allow_plaintext: bool = "false",
-    /// Connections kept to the database; on SQLite those that read, beside the one that writes.
-    database_pool: NonZeroU32 = "10",
+    /// Connections to the database at most, 5 or more, split into lanes so that checks never wait for lists and changes:
+    /// of 20, 2 follow the change log, 5 load what checks need, 5 read, 5 change, 3 sign in. On SQLite those that read,
+    /// beside the one that writes.
+    database_pool: NonZeroU32 = "20",
     /// Lets `serve` migrate PostgreSQL; SQLite is always migrated.
     migrate: bool = "false",
     /// How long a lone replica goes on answering from memory while PostgreSQL can't be asked; 0s = not at all.
@@ -156,6 +158,9 @@ settings! {
     hash_queue: Option<usize> = "",
     /// Calls of public RPCs per source address and minute.
     public_calls_per_source: NonZeroU32 = "60",
+    /// API keys that nobody has which are looked up per source address and minute; beyond that, calls from there with a key
+    /// that this process has not seen in use are RESOURCE_EXHAUSTED for ten seconds.
+    unknown_keys_per_source: NonZeroU32 = "60",
     /// Calls of public RPCs about one mailbox per minute.
     public_calls_per_mailbox: NonZeroU32 = "5",
     /// Proxies whose word on a caller's address is believed: addresses or networks, comma-separated.

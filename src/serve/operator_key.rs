@@ -74,7 +74,7 @@ impl OperatorKey {
 
     /// Takes back a key that counts nowhere, since another process began the database meanwhile.
     pub(super) async fn withdraw(self, app: &App) {
-        if app.authenticate(self.key.expose()).await.is_ok() {
+        if app.authenticate(self.key.expose(), None).await.is_ok() {
             return;
         }
         match self.place {
@@ -95,7 +95,7 @@ impl OperatorKey {
             return;
         }
         let known = match Self::read(config) {
-            Ok(key) => app.authenticate(key.expose()).await.is_ok(),
+            Ok(key) => app.authenticate(key.expose(), None).await.is_ok(),
             Err(_) => false,
         };
         if !known {

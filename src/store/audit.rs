@@ -179,7 +179,7 @@ impl Store {
             return Ok(0);
         }
         self.keep_once(PLACED, 0_i64.to_be_bytes().to_vec()).await?;
-        let tx = self.transaction().await?;
+        let tx = self.append.begin().await?;
         let clause = if is_postgres(&tx) { " FOR UPDATE" } else { "" };
         let sql = format!("SELECT value FROM meta WHERE name = $1{clause}");
         let row = tx.query_one_raw(statement(&tx, sql, [PLACED.into()])).await?;

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, EntityTrait};
+use sea_orm::{ConnectionTrait, EntityTrait};
 
 use super::entity::meta;
 use super::error::{Error, Result, corrupt};
 use super::rows::statement;
-use super::{SQLITE_BUSY_TIMEOUT, Store, Tx, common};
+use super::{Store, Tx};
 use crate::domain::ids::Mark;
 use crate::domain::time::Timestamp;
 
@@ -18,14 +17,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if it can't be opened; [`Error::Corrupt`] if it is no database.
     pub async fn open_to_read(file: &Path) -> Result<Self> {
-        let mut options = ConnectOptions::new("sqlite://");
-        let file = file.to_owned();
-        options.map_sqlx_sqlite_opts(move |_| {
-            SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(SQLITE_BUSY_TIMEOUT)
-        });
-        common(&mut options, 1);
-        let both = Database::connect(options).await?;
-        Ok(Self::counting(both, None))
+        Self::on_sqlite_untouched(file).await
     }
 
     /// Writes a copy of the embedded record, as of one instant, into an empty file. Those who write meanwhile go on. The
@@ -35,7 +27,8 @@ impl Store {
     /// [`Error::Unavailable`]; [`Error::Corrupt`] if the record can't be read.
     pub async fn copy_into(&self, file: &Path) -> Result<()> {
         let file = file.to_str().ok_or_else(|| corrupt("path of the copy"))?;
-        self.read.execute_raw(statement(&self.read, "VACUUM INTO $1", [file.into()])).await?;
+        let conn = self.read.unhurried();
+        conn.execute_raw(statement(conn, "VACUUM INTO $1", [file.into()])).await?;
         Ok(())
     }
 
@@ -44,7 +37,8 @@ impl Store {
     /// # Errors
     /// [`Error::Corrupt`] with the first thing that is wrong.
     pub async fn require_intact(&self) -> Result<()> {
-        let row = self.read.query_one_raw(statement(&self.read, "PRAGMA integrity_check(1)", [])).await?;
+        let conn = self.read.unhurried();
+        let row = conn.query_one_raw(statement(conn, "PRAGMA integrity_check(1)", [])).await?;
         let found: String = row.ok_or_else(|| corrupt("integrity"))?.try_get_by_index(0)?;
         if found == "ok" { Ok(()) } else { Err(Error::Corrupt(found)) }
     }
@@ -55,7 +49,8 @@ impl Store {
     /// # Errors
     /// [`Error::Corrupt`] if somebody has.
     pub async fn fold_log(&self) -> Result<()> {
-        let row = self.write.query_one_raw(statement(&self.write, "PRAGMA wal_checkpoint(TRUNCATE)", [])).await?;
+        let conn = self.write.unhurried();
+        let row = conn.query_one_raw(statement(conn, "PRAGMA wal_checkpoint(TRUNCATE)", [])).await?;
         let busy: i64 = row.ok_or_else(|| corrupt("checkpoint"))?.try_get_by_index(0)?;
         if busy == 0 { Ok(()) } else { Err(Error::Corrupt("the log of the record is in use".to_owned())) }
     }

@@ -29,7 +29,7 @@ impl Store {
             .filter(wanted)
             .order_by_asc(changes::Column::RealmId)
             .order_by_asc(changes::Column::Revision)
-            .all(&self.read)
+            .all(&self.tail)
             .await?;
         rows.into_iter().map(line).collect()
     }

@@ -11,6 +11,15 @@ pub enum Error {
     /// The database can't be asked just now; asking again may help.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
+    /// The server is a standby, or takes no changes; another one will.
+    #[error("the database is not the primary, or takes no changes")]
+    NotPrimary,
+    /// Too many changes of the realm wait for their turn; asking again may help. Nothing was made.
+    #[error("too many changes of the realm wait for their turn")]
+    Busy,
+    /// The database can be reached and can't be used as it is: what to do about it.
+    #[error("{0}")]
+    Unusable(&'static str),
     /// A stored value can't be read, or a statement is wrong: a fault of ours.
     #[error("the record is corrupt: {0}")]
     Corrupt(String),
@@ -96,18 +105,43 @@ fn transient(cause: &sea_orm::sqlx::Error) -> bool {
         | Sqlx::PoolClosed
         | Sqlx::WorkerCrashed
         | Sqlx::Protocol(_) => true,
-        // PostgreSQL classes 08 connection, 53 resources, 57 operator intervention; 40 rolled back. SQLite 5 busy,
-        // 10 I/O, 13 full, 14 can't open (the low byte of its extended codes).
-        Sqlx::Database(fault) => fault.code().is_some_and(|code| {
-            let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 10 | 13 | 14));
-            let postgres = code.len() == 5 && ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class));
-            if code.len() == 5 { postgres } else { sqlite }
-        }),
+        Sqlx::Database(_) => code_of(cause)
+            .is_some_and(|code| if code.len() == 5 { postgres(&code) } else { code.parse().is_ok_and(sqlite) }),
         _ => false,
     }
+}
+
+/// PostgreSQL's classes 08 connection, 40 rolled back, 53 resources, 57 operator intervention; 25006 a read-only server,
+/// 25P03 idle for too long within a transaction, 55P03 a lock that was not to be had in time.
+fn postgres(code: &str) -> bool {
+    matches!(code, "25006" | "25P03" | "55P03") || ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+}
+
+/// SQLite's 5 busy, 8 read-only, 10 I/O, 13 full, 14 can't open: the low byte of its extended codes.
+fn sqlite(code: u32) -> bool {
+    matches!(code & 0xff, 5 | 8 | 10 | 13 | 14)
+}
+
+/// The code of a database's own error: SQLSTATE, or SQLite's number.
+pub(in crate::store) fn code_of(error: &sea_orm::sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(|fault| fault.code()).map(std::borrow::Cow::into_owned)
 }
 
 /// A stored text that its own type can't read.
 pub(in crate::store) fn corrupt(what: &str) -> Error {
     Error::Corrupt(format!("unreadable {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_server_is_no_fault_of_the_statement() {
+        assert!(["25006", "25P03", "55P03", "40P01", "57014", "57P01", "53300"].into_iter().all(postgres));
+        assert!(!["25P02", "42601", "23505", "22P02"].into_iter().any(postgres));
+        // The second and third are READONLY_RECOVERY and BUSY_SNAPSHOT.
+        assert!([8, 264, 517, 13].into_iter().all(sqlite));
+        assert!(![1, 11, 19].into_iter().any(sqlite));
+    }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use super::entity::outbox;
@@ -84,12 +83,7 @@ impl Store {
         if is_due().one(&self.read).await?.is_none() {
             return Ok(vec![]);
         }
-        let options = TransactionOptions {
-            sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        #[expect(clippy::disallowed_methods, reason = "a claim changes no decision and belongs to no realm")]
-        let tx = self.write.begin_with_options(options).await?;
+        let tx = self.append.begin().await?;
         let mut due = is_due().order_by_asc(outbox::Column::NextAttemptAt).limit(limit);
         if is_postgres(&tx) {
             due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
@@ -125,7 +119,7 @@ impl Store {
             .col_expr(outbox::Column::NextAttemptAt, Some(now.0).into())
             .filter(outbox::Column::NextAttemptAt.gt(now.0))
             .filter(outbox::Column::NextAttemptAt.lte(now.after(lease).0))
-            .exec(&self.write)
+            .exec(&self.append)
             .await?;
         Ok(freed.rows_affected)
     }
@@ -147,7 +141,7 @@ impl Store {
             .col_expr(outbox::Column::LastError, error.into())
             .col_expr(outbox::Column::Attempts, sea_orm::sea_query::Expr::col(outbox::Column::Attempts).add(1))
             .filter(outbox::Column::Id.eq(id.0))
-            .exec(&self.write)
+            .exec(&self.append)
             .await?;
         Ok(())
     }
@@ -164,7 +158,7 @@ impl Store {
             .col_expr(outbox::Column::NextAttemptAt, Some(due_at.0).into())
             .filter(outbox::Column::Id.is_in(mails.iter().map(|mail| mail.0)))
             .filter(outbox::Column::NextAttemptAt.is_not_null())
-            .exec(&self.write)
+            .exec(&self.append)
             .await?;
         Ok(())
     }

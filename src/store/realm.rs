@@ -20,7 +20,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn realm(&self, id: RealmId) -> Result<Option<Realm>> {
-        realms::Entity::find_by_id(id.0).one(&self.read).await?.map(realm).transpose()
+        realms::Entity::find_by_id(id.0).one(&self.loads).await?.map(realm).transpose()
     }
 
     /// The realm of that name.
@@ -28,7 +28,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn realm_named(&self, name: &str) -> Result<Option<Realm>> {
-        realms::Entity::find().filter(realms::Column::Name.eq(name)).one(&self.read).await?.map(realm).transpose()
+        realms::Entity::find().filter(realms::Column::Name.eq(name)).one(&self.loads).await?.map(realm).transpose()
     }
 
     /// Every realm, the platform's among them, oldest first.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::LikeExpr;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Store;
 use super::error::{Result, corrupt};
+use super::lanes::{Lane, Loads, Reads};
 use crate::domain::ids::RealmId;
 
 /// Asks about one realm, on a pool or within a transaction.
@@ -21,7 +22,9 @@ pub struct Rows<'a, C> {
 /// The rows of a realm within a transaction.
 pub type TxRows<'a> = Rows<'a, DatabaseTransaction>;
 /// The rows of a realm as last committed.
-pub type ReadRows<'a> = Rows<'a, DatabaseConnection>;
+pub type ReadRows<'a> = Rows<'a, Lane<Reads>>;
+/// The rows of a realm as last committed, for what a check or an authentication waits for.
+pub type LoadRows<'a> = Rows<'a, Lane<Loads>>;
 
 impl<C> Clone for Rows<'_, C> {
     fn clone(&self) -> Self {
@@ -36,6 +39,12 @@ impl Store {
     #[must_use]
     pub fn rows(&self, realm: RealmId) -> ReadRows<'_> {
         Rows { conn: &self.read, realm }
+    }
+
+    /// As [`Store::rows`], for what a check or an authentication waits for.
+    #[must_use]
+    pub fn loads(&self, realm: RealmId) -> LoadRows<'_> {
+        Rows { conn: &self.loads, realm }
     }
 }
 

@@ -83,7 +83,7 @@ impl Store {
         if Recorded::read(&self.write).await?.missing().next().is_none() {
             return Ok(None);
         }
-        let tx = self.transaction().await?;
+        let tx = self.write.begin().await?;
         take_turn(&tx).await?;
         // Those who had their turn before this one may have made it.
         let recorded = Recorded::read(&tx).await?;
@@ -96,7 +96,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]; whatever a statement runs into.
     pub async fn unmigrate(&self) -> Result<()> {
-        let tx = self.transaction().await?;
+        let tx = self.write.begin().await?;
         take_turn(&tx).await?;
         let recorded = Recorded::read(&tx).await?;
         for change in CHANGES.iter().rev().filter(|change| recorded.0.contains(change.name)) {

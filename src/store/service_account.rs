@@ -37,6 +37,20 @@ pub struct ServiceAccountFilter {
     pub after: Option<ServiceAccountId>,
 }
 
+impl<C: ConnectionTrait> Rows<'_, C> {
+    /// Whether the realm has a key of that hash which is not revoked.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn is_key_good(&self, secret_hash: &[u8; 32]) -> Result<bool> {
+        let good = api_keys::Entity::find()
+            .filter(api_keys::Column::RealmId.eq(self.realm.0))
+            .filter(api_keys::Column::SecretHash.eq(secret_hash.to_vec()))
+            .filter(api_keys::Column::RevokedAt.is_null());
+        Ok(good.one(self.conn).await?.is_some())
+    }
+}
+
 impl Store {
     /// Writes down when keys were used last, each by its hash; an earlier instant than the one written stays unwritten.
     ///
@@ -49,7 +63,7 @@ impl Store {
                 .col_expr(api_keys::Column::LastUsedAt, Some(at.0).into())
                 .filter(api_keys::Column::SecretHash.eq(hash.to_vec()))
                 .filter(earlier)
-                .exec(&self.write)
+                .exec(&self.append)
                 .await?;
         }
         Ok(())
@@ -86,7 +100,7 @@ impl Store {
             )
             .filter(api_keys::Column::SecretHash.eq(secret_hash.to_vec()))
             .into_tuple()
-            .one(&self.read)
+            .one(&self.loads)
             .await?;
         Ok(row.map(|(realm, account, expires_at, revoked_at, platform, revision, mark)| {
             let credential = Credential {
@@ -118,7 +132,7 @@ impl Store {
             )
             .filter(service_accounts::Column::SpiffeId.eq(spiffe_id))
             .into_tuple()
-            .one(&self.read)
+            .one(&self.loads)
             .await?;
         Ok(row.map(|(realm, account, platform, revision, mark)| {
             let service_account = ServiceAccountId(account);

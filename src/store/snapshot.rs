@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::QueryResult;
 
 use super::access::grant;
 use super::error::{Result, corrupt};
+use super::lanes::Loading;
 use super::rows::{Attributes, Rows, read, statement, variant};
 use crate::domain::account::{AccountFacts, HoldCause};
 use crate::domain::catalogue::CatalogueSource;
@@ -50,7 +51,7 @@ SELECT 4, m.user_id, m.organization_id, NULL, m.user_id, m.state, m.attributes, 
 FROM memberships m JOIN organizations o ON o.id = m.organization_id WHERE m.user_id IN ({ids}) AND m.realm_id = $1
 UNION ALL
 SELECT 6, id, NULL, NULL, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM sessions WHERE user_id IN ({ids}) AND realm_id = $1 AND ended_at >= $2 AND COALESCE(rotated_at, created_at) >= $2";
+FROM sessions WHERE user_id IN ({ids}) AND realm_id = $1 AND ended_at IS NOT NULL AND COALESCE(rotated_at, created_at) >= $2";
 
 /// What is left out of [`PRINCIPALS`] where entries do not matter.
 const ENTRIES: &str = "
@@ -66,7 +67,7 @@ const ORGANIZATION: &str = "
 SELECT r.revision, r.mark, o.id, o.kind, o.suspended, o.entitlements
 FROM realms r LEFT JOIN organizations o ON o.realm_id = r.id AND o.id = $2 WHERE r.id = $1";
 
-impl<C: ConnectionTrait> Rows<'_, C> {
+impl<C: Loading> Rows<'_, C> {
     /// What decisions about a principal are computed from. Sessions that ended before `ended_since` are left out.
     ///
     /// # Errors

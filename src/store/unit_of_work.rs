@@ -1,15 +1,19 @@
 //! One change: its rows, and everything that the events which it records imply, in one transaction.
+//!
+//! INVARIANT: rows are locked in one order, so that no two changes wait for each other: the realm's, a user's, that user's
+//! tallies of failed sign-ins (the account's, then the place's), everything else.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::Histogram;
-use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, EntityTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ActiveValue::Set, ConnAcquireErr, DatabaseTransaction, DbErr, EntityTrait};
 
 use super::entity::{changes, realms};
 use super::error::{Result, corrupt};
+use super::lanes::Lane;
+use super::primary::CLOSED;
 use super::rows::{Rows, is_postgres, statement};
+use super::turns::Turn;
 use super::{Error, Store};
 use crate::domain::change::{Committed, Key};
 use crate::domain::ids::{Mark, RealmId, Revision};
@@ -19,6 +23,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter};
 
 /// Lines of the change log that one statement writes: a statement of SQLite takes 32,766 values.
 const LINES_AT_ONCE: usize = 1_000;
+/// How long a commit may take before nobody waits for its outcome any more, which is unknown then.
+const COMMIT_TIME: Duration = Duration::from_secs(5);
 
 /// Whether a transaction waits for its turn among those that change decisions in the realm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +45,8 @@ pub struct Tx {
     catalogue_revision: Revision,
     /// Dropped once the transaction has ended.
     locked: Option<Locked>,
+    /// Ends with the transaction.
+    _turn: Option<Turn>,
 }
 
 /// Measures for how long a realm's row is held.
@@ -63,21 +71,37 @@ impl Drop for Locked {
 }
 
 impl Store {
-    /// Begins a change in a realm.
+    /// Begins a change in a realm, once it is its turn there.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]; [`Error::Corrupt`] if the realm is not there.
+    /// [`Error::Busy`] if it was not within a few seconds; [`Error::Unavailable`], also if the realm's row was not to be
+    /// had in that time; [`Error::Corrupt`] if the realm is not there.
     pub async fn begin(&self, realm: RealmId, lock: Lock) -> Result<Tx> {
-        let inner = self.transaction().await?;
-        let clause = if lock == Lock::Realm && is_postgres(&inner) { " FOR NO KEY UPDATE" } else { "" };
-        let sql = format!("SELECT revision, mark, catalogue_revision FROM realms WHERE id = $1{clause}");
-        let row =
-            inner.query_one_raw(statement(&inner, sql, [realm.0.into()])).await?.ok_or_else(|| corrupt("realm"))?;
+        match lock {
+            Lock::Realm => self.begin_on(&self.write, self.writing.next(realm).await?, realm, lock).await,
+            Lock::Nothing => self.begin_on(&self.append, self.appending.next(realm).await?, realm, lock).await,
+        }
+    }
+
+    async fn begin_on<K>(&self, lane: &Lane<K>, turn: Turn, realm: RealmId, lock: Lock) -> Result<Tx> {
+        let inner = lane.begin().await?;
+        let (closed, clause) = match (is_postgres(&inner), lock) {
+            (true, Lock::Realm) => (CLOSED, " FOR NO KEY UPDATE"),
+            (true, Lock::Nothing) => (CLOSED, ""),
+            (false, _) => ("FALSE", ""),
+        };
+        let sql =
+            format!("SELECT revision, mark, catalogue_revision, {closed} AS closed FROM realms WHERE id = $1{clause}");
+        let asked = lane.bounded(inner.query_one_raw(statement(&inner, sql, [realm.0.into()])));
+        let row = asked.await?.ok_or_else(|| corrupt("realm"))?;
+        if row.try_get("", "closed")? {
+            return Err(lane.is_closed());
+        }
         let position =
             Position { revision: Revision(row.try_get("", "revision")?), mark: Mark(row.try_get("", "mark")?) };
         let catalogue_revision = Revision(row.try_get("", "catalogue_revision")?);
         let locked = (lock == Lock::Realm).then(|| Locked::now(&self.locked));
-        Ok(Tx { inner, realm, position, catalogue_revision, locked })
+        Ok(Tx { inner, realm, position, catalogue_revision, locked, _turn: Some(turn) })
     }
 
     /// Begins a change in a realm that this very change makes.
@@ -86,19 +110,10 @@ impl Store {
     /// [`Error::Unavailable`].
     pub(in crate::store) async fn begin_new(&self, realm: &Realm) -> Result<Tx> {
         let Realm { id, position, catalogue_revision, .. } = realm;
-        let inner = self.transaction().await?;
+        let inner = self.write.begin().await?;
+        let (position, catalogue_revision) = (*position, *catalogue_revision);
         let locked = Some(Locked::now(&self.locked));
-        Ok(Tx { inner, realm: *id, position: *position, catalogue_revision: *catalogue_revision, locked })
-    }
-
-    /// The only place that begins a transaction.
-    pub(in crate::store) async fn transaction(&self) -> Result<DatabaseTransaction> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: (!self.is_shared()).then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        #[expect(clippy::disallowed_methods, reason = "the one place that begins a transaction")]
-        Ok(self.write.begin_with_options(options).await?)
+        Ok(Tx { inner, realm: *id, position, catalogue_revision, locked, _turn: None })
     }
 }
 
@@ -144,7 +159,8 @@ impl Tx {
             position = Position { revision: Revision(before.revision.0 + 1), mark };
             self.log(&keys, position, now).await?;
         }
-        self.inner.commit().await?;
+        let late = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+        tokio::time::timeout(COMMIT_TIME, self.inner.commit()).await.unwrap_or_else(|_| Err(late()))?;
         Ok(Committed { realm: self.realm, position, before, keys })
     }
 

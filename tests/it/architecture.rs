@@ -9,7 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("crypto", &["domain"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "telemetry"]),
     ("cache", &["domain"]),
     ("mail", &["domain"]),
     ("app", &["domain", "crypto", "store", "cache", "mail", "telemetry"]),

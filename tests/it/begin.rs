@@ -29,7 +29,7 @@ async fn app_with(location: Location<'_>, keys: RootKeys) -> App {
     let store = Store::open(location, 2).await.unwrap();
     store.migrate().await.unwrap();
     let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
-    let rates = Rates { per_source: None, per_mailbox: None };
+    let rates = Rates { per_source: None, per_mailbox: None, unknown_keys_per_source: None };
     let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
     App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, audit_kept: Duration::MAX })
 }
@@ -57,7 +57,7 @@ async fn race(one: App, two: App) {
     let (first, second) = tokio::join!(begin(&one), begin(&two));
     let keys: Vec<_> = [first.unwrap(), second.unwrap()].into_iter().flatten().collect();
     assert_eq!(keys.len(), 1);
-    let caller = two.authenticate(keys[0].expose()).await.unwrap();
+    let caller = two.authenticate(keys[0].expose(), None).await.unwrap();
     assert!(caller.platform);
     assert!(begin(&one).await.unwrap().is_none(), "a later start");
     let default = realm(&one, DEFAULT_REALM).await;
@@ -105,7 +105,7 @@ async fn the_first_key_is_not_made_again_when_it_is_revoked() {
     let tx = app.store().begin(platform, Lock::Nothing).await.unwrap();
     tx.rows().revoke_api_key(made, app.clock().now()).await.unwrap();
     tx.commit(vec![], countersign::crypto::random_mark(), app.clock().now()).await.unwrap();
-    assert!(app.authenticate(key.expose()).await.is_err());
+    assert!(app.authenticate(key.expose(), None).await.is_err());
     assert!(begin(&app).await.unwrap().is_none());
 }
 
@@ -128,7 +128,7 @@ async fn a_recovered_key_is_a_platform_account_s_and_is_audited() {
     begin(&app).await.unwrap();
     let key = ApiKey::generate();
     app.recover_key(OPERATOR, &key).await.unwrap();
-    assert!(app.authenticate(key.expose()).await.unwrap().platform);
+    assert!(app.authenticate(key.expose(), None).await.unwrap().platform);
     let refused = app.recover_key("opreator", &ApiKey::generate()).await.unwrap_err();
     let why = std::error::Error::source(&refused).unwrap().to_string();
     assert!(why.contains("no platform account \"opreator\""), "a mistyped name makes no account: {why}");

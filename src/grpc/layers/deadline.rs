@@ -25,6 +25,11 @@ pub(super) fn of(headers: &HeaderMap) -> Deadline {
 }
 
 impl Deadline {
+    /// In time since the machine started.
+    pub(super) fn at(self) -> Duration {
+        self.0
+    }
+
     /// Waits no longer than this. What begins too late is not begun.
     pub(super) async fn bound(
         self,

@@ -34,6 +34,7 @@ use super::access::{FOREIGN, Method, Methods};
 use super::connection::Peer;
 use super::status;
 use crate::app::{Actor, App, CallId, Ctx, Error, Reason};
+use deadline::Deadline;
 use observe::Observer;
 
 /// The layers, as one.
@@ -100,7 +101,8 @@ where
         let seen = door.observer.begin(method, request.headers());
         let deadline = deadline::of(request.headers());
         Box::pin(async move {
-            let answer = deadline.bound(door.handle(inner, request, method, seen.call)).instrument(seen.span.clone());
+            let answer =
+                deadline.bound(door.handle(inner, request, method, seen.call, deadline)).instrument(seen.span.clone());
             let response = answer.await.unwrap_or_else(|refused| refused.into_http());
             door.observer.end(seen, &response);
             Ok(response)
@@ -115,6 +117,7 @@ impl Shared {
         mut request: Request<Body>,
         method: &'static Method,
         call: CallId,
+        deadline: Deadline,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
@@ -122,7 +125,7 @@ impl Shared {
     {
         // Who is at the other end of the connection; x-forwarded-client-cert is nobody's word on that.
         let peer = request.extensions().get::<Peer>().cloned();
-        let entered = self.enter(request.headers(), peer, method, call).await;
+        let entered = self.enter(request.headers(), peer, method, call, deadline).await;
         let ctx = entered.map_err(|error| status::status(&error, call))?;
         // Whoever is known has a line of their own in the log.
         let nobody = (ctx.actor == Actor::Anonymous).then(|| ctx.clone());
@@ -145,10 +148,12 @@ impl Shared {
         peer: Option<Peer>,
         method: &'static Method,
         call: CallId,
+        deadline: Deadline,
     ) -> Result<Ctx, Error> {
         let now = self.app.clock().now();
         let certificate = peer.as_ref().and_then(|peer| peer.workload.as_ref());
-        let caller = self.app.caller(authn::bearer(headers)?, certificate).await?;
+        let source = peer.as_ref().map(|peer| authn::source(peer.address.ip(), headers, &self.trusted_proxies));
+        let caller = self.app.caller(authn::bearer(headers)?, certificate, source).await?;
         if caller.is_none() && method.needs != crate::app::Requirement::Public {
             return Err(Error::refused(Reason::CredentialMissing, "a credential is required"));
         }
@@ -165,8 +170,10 @@ impl Shared {
             actor: Actor::Anonymous,
             rpc: method.name,
             now,
+            deadline: Some(deadline.at()),
+            caller: caller.clone(),
             credential_expires_at: caller.as_ref().and_then(|caller| caller.expires_at),
-            peer: peer.map(|peer| authn::source(peer.address.ip(), headers, &self.trusted_proxies)),
+            peer: source,
             call,
             trace_id: observe::trace_id(headers),
             repeat: None,

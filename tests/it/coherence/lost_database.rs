@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CALL_MAX: Duration = Duration::from_secs(10);
 
 /// What a caller is told who can't be answered: to come again, and when.
-fn come_again<T: std::fmt::Debug>(result: Result<T, Status>) {
+pub(super) fn come_again<T: std::fmt::Debug>(result: Result<T, Status>) {
     let status = result.unwrap_err();
     let details = status.get_error_details();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -36,17 +36,17 @@ fn come_again<T: std::fmt::Debug>(result: Result<T, Status>) {
     assert_eq!(crate::support::refusal::<()>(Err(status)).1, ErrorReason::Unavailable);
 }
 
-async fn in_time<T>(call: impl Future<Output = T>) -> T {
+pub(super) async fn in_time<T>(call: impl Future<Output = T>) -> T {
     tokio::time::timeout(CALL_MAX, call).await.unwrap()
 }
 
-async fn serves(app: &TestApp, name: &str) -> bool {
+pub(super) async fn serves(app: &TestApp, name: &str) -> bool {
     let asked = HealthCheckRequest { service: name.to_owned() };
     let answer = in_time(HealthClient::new(app.channel()).check(asked)).await.unwrap().into_inner();
     answer.status() == ServingStatus::Serving
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

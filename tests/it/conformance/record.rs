@@ -6,10 +6,11 @@ use countersign::domain::account::{Approval, ApprovalState, Hold, HoldCause, Use
 use countersign::domain::catalogue::{Assignable, Conditions, Role};
 use countersign::domain::change::Key;
 use countersign::domain::entry::{EntryRow, Origin};
-use countersign::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
+use countersign::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, SessionId, UserId};
 use countersign::domain::organization::{Identifier, Member, Organization};
 use countersign::domain::permission::{Pattern, Reach};
 use countersign::domain::realm::Position;
+use countersign::domain::session::{PUBLIC_CLIENT, SESSION_TTL, Session};
 use countersign::domain::snapshot::{
     Confers, Entry, Membership, MembershipState, Principal, PrincipalKind, Resource, Scope, Window,
 };
@@ -130,7 +131,7 @@ async fn write_everything_about_ann(record: &Record) -> Position {
 
 both_backends!(a_principal_is_read_as_it_was_written, crate::conformance::run, async |record: &Record| {
     let as_of = write_everything_about_ann(record).await;
-    let loaded = record.store.rows(REALM).principal(ANN.into(), NOW).await.unwrap();
+    let loaded = record.store.loads(REALM).principal(ANN.into(), NOW).await.unwrap();
     let mut facts = user(ANN, "ann@home.example").facts();
     facts.holds = vec![HoldCause::Blocked, HoldCause::Inactivity];
     let membership = Membership {
@@ -154,17 +155,44 @@ both_backends!(a_principal_is_read_as_it_was_written, crate::conformance::run, a
     assert_eq!(loaded.value, Some(expected));
     assert_eq!(record.store.rows(REALM).organization(HOME).await.unwrap(), Some(home()));
     assert_eq!(record.store.rows(REALM).roles().await.unwrap(), [role()]);
-    let (catalogue_as_of, ..) = record.store.rows(REALM).catalogue().await.unwrap();
-    let loaded = record.store.rows(REALM).organization_facts(HOME).await.unwrap();
+    let (catalogue_as_of, ..) = record.store.loads(REALM).catalogue().await.unwrap();
+    let loaded = record.store.loads(REALM).organization_facts(HOME).await.unwrap();
     assert_eq!((loaded.as_of, catalogue_as_of), (as_of, as_of));
     let facts = loaded.value.unwrap();
     assert_eq!((facts.kind.as_str(), facts.suspended, facts.as_of), ("company", true, as_of.revision));
     assert_eq!(facts.entitlements, ["forms", "tax"]);
 });
 
+both_backends!(
+    an_ended_session_counts_however_long_ago_its_end_is_dated,
+    crate::conformance::run,
+    async |record: &Record| {
+        write_everything_about_ann(record).await;
+        let session = Session {
+            id: SessionId(Uuid::from_u128(40)),
+            user: ANN,
+            client: PUBLIC_CLIENT.to_owned(),
+            epoch: 7,
+            created_at: NOW,
+            expires_at: NOW.after(SESSION_TTL),
+            ended_at: None,
+            generation: 0,
+            rotated_at: None,
+            token_hash: None,
+        };
+        let tx = record.change().await;
+        tx.rows().insert_session(&session).await.unwrap();
+        // By a clock that is behind, or by who waited long for their turn: its newest tokens live.
+        assert!(tx.rows().end_session(session.id, Timestamp(0)).await.unwrap());
+        commit(tx, vec![Key::Principal(ANN.into())]).await;
+        let ann = record.store.loads(REALM).principal(ANN.into(), NOW).await.unwrap().value.unwrap();
+        assert_eq!(ann.ended_sessions, [session.id]);
+    }
+);
+
 both_backends!(who_is_not_there_is_known_not_to_be_there, crate::conformance::run, async |record: &Record| {
     let as_of = write_everything_about_ann(record).await;
-    let nobody = record.store.rows(REALM).principal(PrincipalId(Uuid::from_u128(99)), NOW).await.unwrap();
+    let nobody = record.store.loads(REALM).principal(PrincipalId(Uuid::from_u128(99)), NOW).await.unwrap();
     assert_eq!((nobody.as_of, nobody.value), (as_of, None));
 });
 

@@ -200,6 +200,11 @@ impl TestApp {
         self
     }
 
+    /// Where its PostgreSQL database is, for who asks that by themself.
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.as_ref().unwrap().url()
+    }
+
     /// The settings that it was started with.
     pub(crate) fn config(&self) -> &Config {
         &self.config
@@ -309,7 +314,7 @@ fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str
         ("listen", "127.0.0.1:0"),
         ("metrics_listen", ""),
         ("data_dir", home.path().to_str().unwrap()),
-        ("database_pool", "5"),
+        ("unknown_keys_per_source", UNLIMITED),
         ("public_calls_per_source", UNLIMITED),
         ("public_calls_per_mailbox", UNLIMITED),
     ];

@@ -88,6 +88,16 @@ impl Binary {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
+    /// Stops it where it stands, and lets it go on: SIGSTOP, SIGCONT.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// As [`Binary::freeze`] says.
+    pub(crate) fn thaw(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+    }
+
     /// Ends it as an outage would: SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

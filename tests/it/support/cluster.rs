@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use countersign::store::{Location, Store};
 use rustix::process::{Pid, Signal, kill_process};
-use sea_orm::Database;
+use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use tempfile::TempDir;
 
 use super::app::{GLANCE, PATIENCE};
@@ -23,16 +23,59 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one.
     pub(crate) async fn start() -> Self {
-        // Below the ports that the system hands out, so that nobody takes it while the server is down; apart from those of
-        // other clusters by the number of this process and of this cluster in it.
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + u16::try_from((std::process::id() + number) % 8_000).unwrap();
-        let mut cluster = Self { home: tempfile::tempdir().unwrap(), port, running: None };
+        let mut cluster = Self { home: tempfile::tempdir().unwrap(), port: port(), running: None };
         cluster.start_again().await;
         let store = Store::open(Location::Postgres(&cluster.url()), 1).await.unwrap();
         store.migrate().await.unwrap();
         store.close().await;
         cluster
+    }
+
+    /// Starts a standby of it, which follows what it writes.
+    pub(crate) async fn standby(&self) -> Self {
+        let mut standby = Self { home: tempfile::tempdir().unwrap(), port: port(), running: None };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres");
+        let bin = Command::new(script).arg("--bin").output().unwrap().stdout;
+        let bin = Path::new(std::str::from_utf8(&bin).unwrap().trim()).join("pg_basebackup");
+        let data = standby.home.path().join("data");
+        let mut copy = Command::new(bin);
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-c", "fast", "-R", "-D"]);
+        assert!(copy.arg(&data).status().unwrap().success(), "the primary was not copied");
+        let mut owned = Command::new("chown");
+        owned.arg("-R").arg(format!("--reference={}", self.home.path().join("data").display())).arg(&data);
+        assert!(owned.status().unwrap().success(), "the copy is not the server's");
+        standby.start_again().await;
+        standby
+    }
+
+    /// Has it do something.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let server = Database::connect(self.url()).await.unwrap();
+        server.execute_unprepared(sql).await.unwrap();
+        server.close().await.unwrap();
+    }
+
+    /// Waits until this standby has whatever the primary has by now.
+    pub(crate) async fn has_caught_up_with(&self, primary: &Self) {
+        let (here, there) =
+            (Database::connect(self.url()).await.unwrap(), Database::connect(primary.url()).await.unwrap());
+        let asked = |sql: String| Statement::from_string(DbBackend::Postgres, sql);
+        let end = there.query_one_raw(asked("SELECT pg_current_wal_lsn()::text".to_owned())).await.unwrap().unwrap();
+        let end: String = end.try_get_by_index(0).unwrap();
+        let there_yet = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn");
+        let caught_up = tokio::time::timeout(PATIENCE, async {
+            while !here
+                .query_one_raw(asked(there_yet.clone()))
+                .await
+                .unwrap()
+                .unwrap()
+                .try_get_by_index::<bool>(0)
+                .unwrap()
+            {
+                tokio::time::sleep(GLANCE).await;
+            }
+        });
+        assert!(caught_up.await.is_ok(), "the standby does not follow");
     }
 
     /// How its database is reached.
@@ -71,6 +114,13 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.crash();
     }
+}
+
+/// A port below those that the system hands out, so that nobody takes it while the server is down; apart from those of
+/// other clusters by the number of this process and of this cluster in it.
+fn port() -> u16 {
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    12_000 + u16::try_from((std::process::id() + number) % 8_000).unwrap()
 }
 
 fn url_at(port: u16) -> String {

@@ -8,6 +8,7 @@
 mod accounts;
 mod app;
 mod binary;
+mod bouncer;
 mod caller;
 mod cluster;
 mod collector;
@@ -18,10 +19,12 @@ mod postgres;
 mod proxy;
 mod record;
 mod refusal;
+mod row_held;
 mod steps;
 
 pub(crate) use app::{Backend, Reachable, TestApp, run};
 pub(crate) use binary::Binary;
+pub(crate) use bouncer::Bouncer;
 pub(crate) use caller::Caller;
 pub(crate) use cluster::Cluster;
 pub(crate) use collector::Collector;
@@ -32,6 +35,7 @@ pub(crate) use postgres::Throwaway;
 pub(crate) use proxy::Proxy;
 pub(crate) use record::everything_in;
 pub(crate) use refusal::{refusal, violations};
+pub(crate) use row_held::RowHeld;
 pub(crate) use steps::{
     ALLOWED, At, PASSWORD, Verdict, ask, by_default, denied, everywhere, grants, identifiers, role, session_of, text,
     within,

@@ -20,6 +20,7 @@ pub(crate) struct Proxy {
 /// What may happen to connections.
 #[derive(Clone, Default)]
 struct Way {
+    server: String,
     cut: CancellationToken,
     hung: CancellationToken,
 }
@@ -27,19 +28,31 @@ struct Way {
 impl Proxy {
     /// Opens a way to a database.
     pub(crate) async fn to(database: &Throwaway) -> Self {
+        Self::to_server(database.url()).await
+    }
+
+    /// Opens a way to the server of this URL.
+    pub(crate) async fn to_server(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = host_of(database.url()).to_owned();
-        let url = database.url().replacen(&server, &address.to_string(), 1);
-        let proxy = Self { address, url, way: Arc::default() };
+        let server = host_of(url).to_owned();
+        let url = url.replacen(&server, &address.to_string(), 1);
+        let way = Way { server, ..Way::default() };
+        let proxy = Self { address, url, way: Arc::new(Mutex::new(way)) };
         let way = Arc::clone(&proxy.way);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let way = way.lock().clone();
-                tokio::spawn(way.cut.run_until_cancelled_owned(hand_on(stream, server.clone(), way.hung)));
+                tokio::spawn(way.cut.run_until_cancelled_owned(hand_on(stream, way.server, way.hung)));
             }
         });
         proxy
+    }
+
+    /// Leads to another server from now on, and ends the connections that there were, as a failover does.
+    pub(crate) fn lead_to(&self, url: &str) {
+        let server = host_of(url).to_owned();
+        std::mem::replace(&mut *self.way.lock(), Way { server, ..Way::default() }).cut.cancel();
     }
 
     /// Where the database seems to be.
@@ -55,7 +68,9 @@ impl Proxy {
 
     /// Lets new connections through, and ends those that there were.
     pub(crate) fn mend(&self) {
-        std::mem::take(&mut *self.way.lock()).cut.cancel();
+        let mut way = self.way.lock();
+        let mended = Way { server: way.server.clone(), ..Way::default() };
+        std::mem::replace(&mut *way, mended).cut.cancel();
     }
 }
 
