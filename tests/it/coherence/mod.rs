@@ -5,9 +5,12 @@ mod disk_full;
 mod held;
 mod killed;
 mod lost_database;
+mod pooler;
+mod primary;
 mod races;
 mod replicas;
 mod simulation;
+mod waits;
 
 use countersign::grpc::pb::{self, Policy, Reach};
 

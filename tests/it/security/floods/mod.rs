@@ -4,7 +4,9 @@
 //! first in quiet and then beside it, in one run on one machine, so that only their ratio is asserted.
 
 mod holds;
+mod unknown_keys;
 mod update_user;
+mod wedged;
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use crate::support::{ALLOWED, At, Caller, Portal, Reachable, ask, everywhere, gr
 const RATIO_MAX: u32 = 3;
 /// Checks are taken to last at least this long: below it the ratio would measure how the machine schedules two threads,
 /// of which the client's calls and the server's answers both make use.
-const FLOOR: Duration = Duration::from_millis(15);
+const FLOOR: Duration = Duration::from_millis(20);
 /// Between two checks, so that the ruler is no load of its own.
 const PAUSE: Duration = Duration::from_millis(4);
 
@@ -58,7 +60,7 @@ impl Ruler {
     pub(super) async fn measure(&self, checks: usize) -> Latencies {
         let mut taken = Vec::with_capacity(checks);
         for number in 0..checks {
-            let unknown = uuid::Uuid::now_v7().to_string();
+            let unknown = uuid::Uuid::new_v4().to_string();
             let subject = if number % 4 == 3 { &unknown } else { &self.subject };
             let began = Clock::elapsed();
             let answer = self.service.check(ask(subject, "orders.ship")).await.unwrap();
@@ -73,21 +75,25 @@ impl Ruler {
     /// Measures in quiet, then beside `flood`, which goes on until what it is given says that it is over; asserts the
     /// ratio.
     pub(super) async fn unharmed_by(&self, checks: usize, flood: impl Future<Output = ()>) {
-        self.measure(checks / 4).await;
-        let quiet = self.measure(checks).await;
+        let quiet = self.quiet(checks).await;
         let mut flood = std::pin::pin!(flood);
-        let beside = tokio::select! {
-            beside = self.measure(checks) => beside,
+        tokio::select! {
+            () = self.as_quick_as(&quiet, checks) => {}
             () = &mut flood => panic!("the flood was over before the checks were"),
-        };
+        }
+    }
+
+    /// Measures once everything is warm.
+    pub(super) async fn quiet(&self, checks: usize) -> Latencies {
+        self.measure(checks / 4).await;
+        self.measure(checks).await
+    }
+
+    /// Measures beside what has begun; asserts the ratio.
+    pub(super) async fn as_quick_as(&self, quiet: &Latencies, checks: usize) {
+        let beside = self.quiet(checks).await;
         let limit = RATIO_MAX * quiet.p99().max(FLOOR);
-        eprintln!(
-            "quiet p50 {:?} p99 {:?}; beside p50 {:?} p99 {:?}; limit {limit:?}",
-            quiet.p50(),
-            quiet.p99(),
-            beside.p50(),
-            beside.p99()
-        );
+        observed(quiet, &beside, limit);
         assert!(beside.p99() <= limit, "p99 {:?} beside the flood, {:?} in quiet", beside.p99(), quiet.p99());
     }
 }
@@ -104,6 +110,12 @@ impl Latencies {
     fn at(&self, percent: usize) -> Duration {
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the figures are for whoever runs a flood by itself")]
+fn observed(quiet: &Latencies, beside: &Latencies, limit: Duration) {
+    let of = |latencies: &Latencies| format!("p50 {:?} p99 {:?}", latencies.p50(), latencies.p99());
+    eprintln!("quiet {}; beside {}; limit {limit:?}", of(quiet), of(beside));
 }
 
 /// Keeps so many calls under way for as long as it is polled, whatever is answered.
