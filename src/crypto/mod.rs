@@ -14,6 +14,7 @@ use crate::domain::ids::Mark;
 pub mod access_token;
 pub mod api_key;
 pub mod code;
+mod common_passwords;
 pub mod consistency_token;
 pub mod hash_pool;
 pub mod key_file;
