@@ -31,6 +31,7 @@ use crate::crypto::key_file::RootKeyError;
 use crate::crypto::password::{Hasher, Limits};
 use crate::crypto::root_key::RootKeys;
 use crate::crypto::secret_file::{self, SecretFileError};
+use crate::domain::origin::{AllowedOrigin, OriginFault};
 use crate::domain::time::days;
 use crate::grpc::access::Methods;
 use crate::grpc::tls::{Tls, TlsError, TlsFiles};
@@ -96,6 +97,8 @@ pub enum StartError {
     MissingRights(Vec<String>),
     #[error("the mail server can't be used as it is configured")]
     Mail(#[source] SmtpError),
+    #[error("base_url_origins: {0:?} {1}, or has a path")]
+    Origin(String, OriginFault),
     #[error("the contract can't be served")]
     Contract(#[source] crate::grpc::access::ContractError),
     #[error("the service can't begin")]
@@ -360,8 +363,14 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
         per_mailbox: Some(config.public_calls_per_mailbox),
         unknown_keys_per_source: Some(config.unknown_keys_per_source),
     };
-    let audit_kept = days(config.audit_kept_days.get());
-    Ok(App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, audit_kept }))
+    let (base_url_origins, audit_kept) = (origins(config)?, days(config.audit_kept_days.get()));
+    let clock = Clock::default();
+    Ok(App::new(Parts { store, keys, hasher, clock, cache, rates, base_url_origins, audit_kept }))
+}
+
+fn origins(config: &Config) -> Result<Vec<AllowedOrigin>, StartError> {
+    let read = |text: &String| AllowedOrigin::parse(text).map_err(|fault| StartError::Origin(text.clone(), fault));
+    config.base_url_origins.iter().map(read).collect()
 }
 
 /// Who writes the mails, and how they leave. Reads files, and makes nothing.
@@ -371,7 +380,7 @@ fn mailer(config: &Config) -> Result<Mailer, StartError> {
         MailTransport::Smtp => Transport::Smtp(Box::new(smtp(config)?)),
         MailTransport::None => Transport::None,
     };
-    Ok(Mailer { from: config.mail_from.clone(), transport })
+    Ok(Mailer { from: config.mail_from.clone(), transport, base_url_origins: origins(config)? })
 }
 
 fn smtp(config: &Config) -> Result<Smtp, StartError> {

@@ -170,7 +170,7 @@ impl Seeder {
     ) -> Vec<PrincipalId> {
         let password = password_policy::check(PASSWORD, &password_policy::PasswordContext { names: &[] }).unwrap();
         let hasher = Hasher::start(Limits { permits: 1, queued: 1 }).unwrap();
-        let hash = hasher.hash(password).await.unwrap().expose();
+        let hash = hasher.hash(None, password).await.unwrap().expose();
         let mut users = vec![];
         for n in 0..count {
             let user = self.user(n);
@@ -215,6 +215,7 @@ impl Seeder {
             version: 1,
             created_at: self.now,
             last_sign_in_at: None,
+            registrations: 1,
         }
     }
 

@@ -68,6 +68,7 @@ pub const CHANGES: &[Change] = &[
     both!("m0012_holders"),
     both!("m0015_lock"),
     both!("m0015_audit"),
+    both!("m0019_proof"),
 ];
 
 impl Change {

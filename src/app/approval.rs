@@ -50,8 +50,8 @@ impl App {
     /// Approves a registration, or a later membership.
     ///
     /// # Errors
-    /// NOT_FOUND, NOT_ON_ONESELF, a nearest miss, ALREADY_DECIDED, ORGANIZATION_REQUIRED, ETAG_MISMATCH; what keeps
-    /// somebody from becoming a member; for extra roles whatever keeps the caller from assigning them.
+    /// NOT_FOUND, NOT_ON_ONESELF, a nearest miss, ALREADY_DECIDED, ORGANIZATION_REQUIRED, ETAG_MISMATCH, ETAG_REQUIRED;
+    /// what keeps somebody from becoming a member; for extra roles whatever keeps the caller from assigning them.
     pub async fn approve_registration(&self, ctx: &Ctx, cmd: &ApproveRegistration) -> Result<Done<UserView>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let case = change.case(&cmd.user, cmd.organization.as_ref(), cmd.etag.as_deref()).await?;
@@ -62,6 +62,7 @@ impl App {
                 change.require_same_roles(&case, &cmd.roles).await?;
                 case.user
             } else {
+                case.require_read_anew(cmd.etag.as_deref())?;
                 change.approve(case, cmd).await?
             };
             change.user_view(user).await
@@ -141,6 +142,8 @@ impl Change<'_> {
             let (at, by) = (self.ctx.now, self.ctx.actor.id());
             user.approval = Approval::decided(ApprovalState::Approved, at, by, cmd.note.clone());
         }
+        let to_set_password = !user.has_proven();
+        self.clear_unproven_password(&mut user, true).await?;
         self.save_user(&mut user).await?;
         let organization = membership.map(|(_, organization)| organization);
         if let Some(organization) = &organization {
@@ -149,7 +152,7 @@ impl Change<'_> {
         self.record(Event::RegistrationApproved {
             person: person(&user),
             organization: organization.as_ref().map(company),
-            still_unverified: user.verified.is_none() && self.catalogue().policy.verification_required,
+            to_set_password,
         });
         self.give_extra_roles(&user, organization.as_ref(), &cmd.roles).await?;
         Ok(user)
@@ -204,6 +207,17 @@ impl Change<'_> {
 }
 
 impl Case {
+    /// Requires that whoever approves has read what was registered last, where the address was registered again and
+    /// nobody proved it: the one that they know may not be the one that would get in.
+    fn require_read_anew(&self, etag: Option<&str>) -> Result<()> {
+        if etag.is_some() || !self.user.was_registered_again() {
+            return Ok(());
+        }
+        let count = self.user.registrations;
+        let message = format!("the address was registered {count} times; read the registration and give its etag");
+        Err(Error::refused_with(Reason::EtagRequired, message, vec![("registrations", count.to_string())]))
+    }
+
     fn membership_is(&self, state: MembershipState) -> bool {
         self.membership.as_ref().is_none_or(|(member, _)| member.state == state)
     }

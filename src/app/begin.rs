@@ -3,6 +3,7 @@
 //! The first start is taken once, by the unique row of the platform's realm, and is one transaction: either there is
 //! nothing, or all of it. It never happens again, whatever becomes of the accounts and keys that it made.
 
+use super::ctx::Aimed;
 use super::error::{Error, Result};
 use super::write::{Change, done_line};
 use super::{Actor, App, CallId, Ctx};
@@ -158,6 +159,7 @@ impl App {
             call: CallId { process: 0, number: 0 },
             trace_id: None,
             repeat: None,
+            aimed: Aimed::default(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! Who calls, in which realm, when, and what came with the call.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::credential::Caller;
 use super::{Error, Reason, Result};
-use crate::domain::ids::{PrincipalId, RealmId, SessionId};
+use crate::domain::ids::{PrincipalId, RealmId, SessionId, UserId};
 use crate::domain::time::Timestamp;
 
 /// Who performs a call.
@@ -61,6 +61,38 @@ impl std::fmt::Display for CallId {
     }
 }
 
+/// Whom a public call turned out to be about, for the count of those that are refused. Nobody, of other calls.
+#[derive(Clone, Debug, Default)]
+pub struct Aimed(Option<Arc<OnceLock<UserId>>>);
+
+impl Aimed {
+    /// Of a public call.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Whether the call is a public one.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The account, once it is known.
+    #[must_use]
+    pub fn at(&self) -> Option<UserId> {
+        self.0.as_ref()?.get().copied()
+    }
+
+    /// Notes the account.
+    pub(super) fn set(&self, user: UserId) {
+        if let Some(aimed) = &self.0 {
+            // The first one stays: a call is about one account.
+            let _ = aimed.set(user);
+        }
+    }
+}
+
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Ctx {
@@ -81,6 +113,7 @@ pub struct Ctx {
     pub call: CallId,
     pub trace_id: Option<String>,
     pub repeat: Option<Repeat>,
+    pub aimed: Aimed,
 }
 
 impl Ctx {

@@ -167,7 +167,7 @@ impl Change<'_> {
         let approvers = to_hear(self, self.rows(), &awaiting, self.ctx.now).await?;
         if !approvers.is_empty() {
             let organization = Some(company(organization));
-            self.record(Event::ApprovalAwaited { person: person(user), organization, approvers });
+            self.record(Event::ApprovalAwaited { person: person(user), organization, approvers, again: false });
         }
         Ok(())
     }

@@ -29,6 +29,16 @@ pub(super) async fn in_even_time<T>(work: impl Future<Output = T>) -> T {
     tokio::join!(work, tokio::time::sleep(EVEN_TIME)).0
 }
 
+/// As [`in_even_time`], of what fails for this reason: else the answer is there at once.
+pub(super) async fn failing_in_even_time<T>(work: impl Future<Output = Result<T>>, reason: Reason) -> Result<T> {
+    let even = tokio::time::sleep(EVEN_TIME);
+    let outcome = work.await;
+    if outcome.as_ref().is_err_and(|error| error.reason() == reason) {
+        even.await;
+    }
+    outcome
+}
+
 /// How many public calls go through in a minute. `None` = as many as come.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {

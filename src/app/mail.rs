@@ -6,20 +6,28 @@ use crate::crypto::code::{Binding, Purpose};
 use crate::domain::message::Template;
 use crate::store::{self, Due};
 
+/// The code that a mail carries.
+pub(crate) enum Carried {
+    /// None: the mail has no link, or its code is gone.
+    Nothing,
+    Code(Secret<String>),
+    /// One that opens nothing any more: it was used, voided by a newer one, or has expired.
+    Ended,
+}
+
 impl App {
-    /// The code of a mail's link, derived for this one delivery. `None` if the mail has none, or it is gone.
-    ///
-    /// One that was voided or has expired is derived all the same: it opens nothing.
+    /// The code of a mail's link, derived for this one delivery.
     ///
     /// # Errors
     /// [`store::Error::Unavailable`].
-    pub(crate) async fn code_of(&self, due: &Due) -> store::Result<Option<Secret<String>>> {
-        let Some((id, purpose)) = due.mail.code.zip(purpose(due.mail.template)) else { return Ok(None) };
-        let row = self.store.code_of(due.realm, id).await?;
-        Ok(row.map(|row| {
-            let binding = Binding { code: row.id, purpose, realm: due.realm, account: row.user, address: &row.address };
-            binding.derive(&self.keys)
-        }))
+    pub(crate) async fn code_of(&self, due: &Due) -> store::Result<Carried> {
+        let Some((id, purpose)) = due.mail.code.zip(purpose(due.mail.template)) else { return Ok(Carried::Nothing) };
+        let Some(row) = self.store.code_of(due.realm, id).await? else { return Ok(Carried::Nothing) };
+        if row.spent_at.is_some() || row.expires_at <= self.clock.now() {
+            return Ok(Carried::Ended);
+        }
+        let binding = Binding { code: row.id, purpose, realm: due.realm, account: row.user, address: &row.address };
+        Ok(Carried::Code(binding.derive(&self.keys)))
     }
 }
 
@@ -27,7 +35,7 @@ impl App {
 fn purpose(template: Template) -> Option<Purpose> {
     match template {
         Template::VerifyEmail => Some(Purpose::VerifyEmail),
-        Template::PasswordReset => Some(Purpose::ResetPassword),
+        Template::PasswordReset | Template::SetPassword => Some(Purpose::ResetPassword),
         Template::ApprovalRequired
         | Template::NewUserWaiting
         | Template::Approved

@@ -33,6 +33,7 @@ mod introspection;
 mod join;
 mod key_use;
 mod limits;
+mod link;
 mod mail;
 mod manager;
 mod member;
@@ -99,7 +100,7 @@ pub use authorization::{About, Answered, Asked, At, ChainView, Explained, How, M
 pub use begin::{OPERATOR, ROOT_KEY};
 pub use block::{BlockUser, UnblockUser};
 pub use credential::Caller;
-pub use ctx::{Actor, CallId, Ctx, Repeat};
+pub use ctx::{Actor, Aimed, CallId, Ctx, Repeat};
 pub use deletion::{DeleteUser, RestoreUser};
 pub use draft::Draft;
 pub use effective::{ListAllowedOrganizations, ListEffectivePermissions, Listed};
@@ -112,6 +113,7 @@ pub use holders::ListPrincipals;
 pub use introspection::{Introspected, OfSession};
 pub use join::{JoinOrganization, Joined};
 pub use limits::{EVEN_TIME, Rates};
+pub(crate) use mail::Carried;
 pub use manager::SetManager;
 pub use member::{MoveMember, Moved, RemoveMember, Removed, UpdateMember};
 pub use members::{ListMembers, ListedMember};
@@ -157,6 +159,7 @@ use crate::crypto::password::Hasher;
 use crate::crypto::root_key::RootKeys;
 pub use crate::crypto::signing::Jwk;
 use crate::domain::ids::RealmId;
+use crate::domain::origin::AllowedOrigin;
 use crate::domain::realm::Position;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
@@ -176,6 +179,7 @@ pub struct App {
     /// The consistency token printed last, by realm.
     printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
     limits: limits::Limits,
+    base_url_origins: Vec<AllowedOrigin>,
     refusals: refusals::Refusals,
     /// Seats of those who follow changes.
     watchers: Arc<Semaphore>,
@@ -201,6 +205,8 @@ pub struct Parts {
     pub rates: Rates,
     /// How long lines of the audit log are kept.
     pub audit_kept: Duration,
+    /// Where links in mails may lead.
+    pub base_url_origins: Vec<AllowedOrigin>,
 }
 
 /// So many lines of the audit log go in one statement: others wait for no more than that.
@@ -210,7 +216,7 @@ impl App {
     /// Builds the service on a record whose schema is up to date.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, keys, hasher, clock, cache, rates, audit_kept } = parts;
+        let Parts { store, keys, hasher, clock, cache, rates, base_url_origins, audit_kept } = parts;
         let keys = Arc::new(keys);
         let record = Record {
             store: store.clone(),
@@ -229,6 +235,7 @@ impl App {
             realm_names: admission::RealmNames::default(),
             printed: RwLock::default(),
             limits: limits::Limits::new(rates),
+            base_url_origins,
             refusals: refusals::Refusals::default(),
             watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
             audit_kept,

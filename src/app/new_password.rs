@@ -1,7 +1,7 @@
 //! Choosing a password: what is wrong with one, said by the field that carries it.
 
-use super::App;
 use super::error::{Result, Violation};
+use super::{App, Ctx};
 use crate::crypto::Secret;
 use crate::crypto::password::Password;
 use crate::crypto::password_policy::{self, PasswordContext, PasswordFault};
@@ -14,11 +14,12 @@ impl App {
     /// OVERLOADED.
     pub(super) async fn new_password(
         &self,
+        ctx: &Ctx,
         typed: &Secret<String>,
         names: Vec<String>,
     ) -> Result<std::result::Result<Password, Vec<Violation>>> {
         let typed = typed.clone();
-        let checked = self.hasher.run(move || {
+        let checked = self.hasher.run(ctx.peer, move || {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             password_policy::check(typed.expose(), &PasswordContext { names: &names })
         });

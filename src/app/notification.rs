@@ -121,28 +121,18 @@ impl App {
         }
     }
 
-    /// Puts a dead letter back, due at once.
+    /// Puts dead letters back, due at once: all of them or none.
     ///
     /// # Errors
     /// NOT_FOUND, ALREADY_DELIVERED.
-    pub async fn retry_message(&self, ctx: &Ctx, id: MessageId) -> Result<Done<MessageView>> {
+    pub async fn retry_messages(&self, ctx: &Ctx, ids: &[MessageId]) -> Result<Done<Vec<MessageView>>> {
         let done = self
             .write(ctx, async |change: &mut Change<'_>| {
-                let not_found = || Error::not_found("message");
-                let mut message = change.rows().message(id).await?.ok_or_else(not_found)?;
-                let reached = reached(&mut change.guard().await?, message.user).await?;
-                if reached == Reached::NotAtAll {
-                    return Err(not_found());
+                let mut retried = vec![];
+                for id in ids {
+                    retried.push(change.retry(*id).await?);
                 }
-                match message.state {
-                    MessageState::Waiting => {}
-                    MessageState::Delivered => {
-                        return Err(Error::refused(Reason::AlreadyDelivered, "the mail has left"));
-                    }
-                    MessageState::Dead => message = change.put_back(message).await?,
-                }
-                let view = views(change.rows(), vec![(message, reached)]).await?.pop();
-                view.ok_or_else(not_found)
+                views(change.rows(), retried).await
             })
             .await?;
         self.mail_waits.notify_one();
@@ -151,6 +141,20 @@ impl App {
 }
 
 impl Change<'_> {
+    async fn retry(&mut self, id: MessageId) -> Result<(Message, Reached)> {
+        let not_found = || Error::not_found("message");
+        let message = self.rows().message(id).await?.ok_or_else(not_found)?;
+        let reached = reached(&mut self.guard().await?, message.user).await?;
+        if reached == Reached::NotAtAll {
+            return Err(not_found());
+        }
+        match message.state {
+            MessageState::Waiting => Ok((message, reached)),
+            MessageState::Delivered => Err(Error::refused(Reason::AlreadyDelivered, "the mail has left")),
+            MessageState::Dead => Ok((self.put_back(message).await?, reached)),
+        }
+    }
+
     async fn put_back(&mut self, message: Message) -> Result<Message> {
         let (user, template) = (message.user, message.template.clone());
         self.rows().put_back(message.id, self.ctx.now).await?;

@@ -14,6 +14,7 @@ use crate::crypto::Secret;
 use crate::crypto::code::Purpose;
 use crate::crypto::password::{Password, PasswordHash, Verified, are_same};
 use crate::crypto::password_change::PasswordChangeToken;
+use crate::crypto::throttle::Aim;
 use crate::domain::account::{Gate, User};
 use crate::domain::event::Event;
 use crate::domain::ids::UserId;
@@ -21,8 +22,8 @@ use crate::domain::password::CHANGE_TOKEN_TTL;
 use crate::domain::session::PUBLIC_CLIENT;
 use crate::store::Credentials;
 
-/// The field of a request that a new password comes in.
-const NEW_PASSWORD: &str = "new_password";
+/// The field of a request that a new password comes in beside another one, or beside a code.
+pub(super) const NEW_PASSWORD: &str = "new_password";
 
 /// The password until now, and the one from now on.
 #[derive(Clone, Debug)]
@@ -46,30 +47,28 @@ impl App {
     /// NOT_FOUND for a service account; INVALID_FIELDS, PASSWORD_WRONG, a gate, RATE_LIMITED, OVERLOADED.
     pub async fn change_password(&self, ctx: &Ctx, cmd: &ChangePassword) -> Result<Done<PasswordChanged>> {
         let account = self.own_account(ctx).await?;
-        let new = self.password_for(ctx, &account.user, &cmd.new).await?;
-        self.hasher.require_room()?;
+        self.hasher.require_room(ctx.peer)?;
+        let policy = self.policy(ctx).await?;
         let session = match ctx.actor {
             Actor::Principal { session, .. } => session,
             Actor::Anonymous | Actor::Platform { .. } => None,
         };
-        let attempt = self.attempt(ctx, &account.user.identity, Place::Session(session)).await?;
+        let attempt = self.attempt(ctx, Aim::Account(account.user.id), Place::Session(session)).await?;
         let hash = account.password_hash.as_deref().and_then(PasswordHash::parse);
         if !self.compare(ctx, &attempt, &cmd.current, hash.as_ref()).await?.matches {
-            self.failed_attempt(ctx, &attempt, Some(account.user.id)).await?;
+            self.failed_attempt(ctx, &attempt, &policy).await?;
             let wrong = Error::refused(Reason::PasswordWrong, "the current password is not the account's");
             self.note_refusal(ctx, &wrong).await;
             return Err(wrong);
         }
+        // What comes of the new one does not make the current one a guess.
+        self.right_attempt(ctx, &attempt).await?;
         if are_same(cmd.current.expose(), cmd.new.expose()) {
             return Err(Error::field(NEW_PASSWORD, "is the current password"));
         }
-        let new = self.hasher.hash(new).await?.expose();
-        self.write(ctx, async |change: &mut Change<'_>| {
-            let changed = change.change_password(account, new).await?;
-            change.attempt_was_right(&attempt).await?;
-            Ok(changed)
-        })
-        .await
+        let new = self.password_for(ctx, &account.user, &cmd.new, NEW_PASSWORD).await?;
+        let new = self.hasher.hash(ctx.peer, new).await?.expose();
+        self.write(ctx, async |change: &mut Change<'_>| change.change_password(account, new).await).await
     }
 
     /// Compares what was typed, in an attempt that was counted. One that nobody gets round to is taken back.
@@ -83,7 +82,7 @@ impl App {
         typed: &Secret<String>,
         hash: Option<&PasswordHash>,
     ) -> Result<Verified> {
-        match self.hasher.verify(typed.expose(), hash).await {
+        match self.hasher.verify(ctx.peer, typed.expose(), hash).await {
             Ok(verified) => Ok(verified),
             Err(error) => {
                 self.give_back(ctx, attempt).await;
@@ -92,34 +91,28 @@ impl App {
         }
     }
 
-    /// Parses the new password of an account: it must not be made of the names that go with it.
+    /// Parses the new password of an account, which came in that field: it must not be made of the names that go with
+    /// the account, nor of the realm's.
     ///
     /// # Errors
     /// INVALID_FIELDS with everything that is wrong with it; OVERLOADED.
-    pub(super) async fn password_for(&self, ctx: &Ctx, user: &User, typed: &Secret<String>) -> Result<Password> {
+    pub(super) async fn password_for(
+        &self,
+        ctx: &Ctx,
+        user: &User,
+        typed: &Secret<String>,
+        field: &str,
+    ) -> Result<Password> {
         let rows = self.store.rows(ctx.realm);
         let memberships = rows.memberships(user.id).await?;
         let ids: Vec<_> = memberships.iter().map(|member| member.organization).collect();
         let organizations = rows.organizations_of(&ids).await?;
         let mut names = vec![user.display_name.clone(), user.email.clone()];
         names.extend(organizations.into_iter().map(|organization| organization.title));
-        self.password_not_of(ctx, names, typed).await
-    }
-
-    /// Parses a new password that must not be made of these names, nor of the realm's.
-    ///
-    /// # Errors
-    /// As [`App::password_for`].
-    pub(super) async fn password_not_of(
-        &self,
-        ctx: &Ctx,
-        mut names: Vec<String>,
-        typed: &Secret<String>,
-    ) -> Result<Password> {
-        let realm = self.store.rows(ctx.realm).realm().await?;
+        let realm = rows.realm().await?;
         names.extend(realm.into_iter().flat_map(|realm| [realm.title, realm.name]));
-        let in_its_field = |wrong: Violation| Violation { field: NEW_PASSWORD.to_owned(), ..wrong };
-        let checked = self.new_password(typed, names).await?;
+        let in_its_field = |wrong: Violation| Violation { field: field.to_owned(), ..wrong };
+        let checked = self.new_password(ctx, typed, names).await?;
         checked.map_err(|wrong| Error::Invalid(wrong.into_iter().map(in_its_field).collect()))
     }
 

@@ -7,7 +7,8 @@ use super::admission::{FailingGate, gates};
 use super::error::Result;
 use super::facts::Facts as _;
 use super::limits::in_even_time;
-use super::throttle::Place;
+use super::password::NEW_PASSWORD;
+use super::throttle::{Place, aim};
 use super::user::person;
 use super::verification::{Held, invalid};
 use super::write::{Change, Done};
@@ -16,10 +17,8 @@ use crate::crypto::Secret;
 use crate::crypto::code::{PresentedCode, Purpose};
 use crate::domain::account::{Gate, HoldCause, User, VerifiedHow};
 use crate::domain::email::Email;
-use crate::domain::event::Event;
-use crate::domain::ids::CodeId;
-use crate::domain::password::{RESET_TTL, RESETS_MAX, RESETS_WITHIN};
-use crate::store::CodeRow;
+use crate::domain::event::{Event, Person};
+use crate::store::{CodeRow, Credentials};
 
 /// A code from a mail, and the password from now on.
 #[derive(Clone, Debug)]
@@ -39,10 +38,7 @@ impl App {
         let asked = self.append(ctx, async |change: &mut Change<'_>| {
             let user = change.rows().user_by_identity(email.identity()).await?;
             match user {
-                Some(user) if change.may_be_mailed_a_reset(&user).await? => {
-                    let reset = change.new_reset(&user).await?;
-                    change.record(Event::PasswordResetSent { person: person(&user), reset });
-                }
+                Some(user) if change.may_complete(&user).await? => change.send_reset(&user).await?,
                 user => change.record(Event::PasswordResetAsked { user: user.map(|user| user.id) }),
             }
             Ok(())
@@ -65,21 +61,19 @@ impl App {
         };
         let (code, account) = match held {
             Held::Proven(proven) => *proven,
-            Held::Guessed(code) => {
-                self.password_not_of(ctx, vec![], &cmd.new).await?;
-                let attempt = self.attempt(ctx, &code.address, Place::Source).await?;
-                self.failed_attempt(ctx, &attempt, Some(code.user)).await?;
+            Held::Guessed(account) => {
+                let policy = self.policy(ctx).await?;
+                let aim = aim(Some(&account.user), &account.user.identity, &policy);
+                let attempt = self.attempt(ctx, aim, Place::Source).await?;
+                self.failed_attempt(ctx, &attempt, &policy).await?;
                 return Err(invalid());
             }
-            Held::Nothing => {
-                self.password_not_of(ctx, vec![], &cmd.new).await?;
-                return Err(invalid());
-            }
+            Held::Nothing => return Err(invalid()),
         };
-        let new = self.password_for(ctx, &account.user, &cmd.new).await?;
-        let new = self.hasher.hash(new).await?.expose();
+        let new = self.password_for(ctx, &account.user, &cmd.new, NEW_PASSWORD).await?;
+        let new = self.hasher.hash(ctx.peer, new).await?.expose();
         self.write(ctx, async |change: &mut Change<'_>| {
-            let user = change.spend_reset(&code).await?;
+            let user = change.spend_reset(&code, &account).await?;
             change.reset_password(user, &new).await
         })
         .await
@@ -87,44 +81,29 @@ impl App {
 }
 
 impl Change<'_> {
-    /// Makes the code whose link sets a new password. Older ones are void from now on.
-    pub(super) async fn new_reset(&self, user: &User) -> Result<CodeId> {
-        let code = CodeRow {
-            id: CodeId(self.app.clock.new_id()),
-            user: user.id,
-            purpose: Purpose::ResetPassword.text().to_owned(),
-            address: user.identity.clone(),
-            created_at: self.ctx.now,
-            expires_at: self.ctx.now.after(RESET_TTL),
-            spent_at: None,
-        };
-        self.rows().insert_code(&code).await?;
-        Ok(code.id)
+    async fn send_reset(&mut self, user: &User) -> Result<()> {
+        let sent = self.new_reset(user).await?;
+        self.record(match sent {
+            Some(reset) => Event::PasswordResetSent { person: person(user), reset },
+            None => Event::PasswordResetAsked { user: Some(user.id) },
+        });
+        Ok(())
     }
 
-    /// Whether a reset could be completed, and was not mailed often just now, once nobody else can change that.
-    async fn may_be_mailed_a_reset(&self, user: &User) -> Result<bool> {
-        self.rows().lock_user(user.id).await?;
-        if !self.may_complete(user).await? {
-            return Ok(false);
-        }
-        let since = self.ctx.now.before(RESETS_WITHIN);
-        let mailed = self.rows().codes_made(user.id, Purpose::ResetPassword.text(), since).await?;
-        Ok(mailed < RESETS_MAX)
-    }
-
-    /// Whether nothing keeps the account from what the mailbox proves.
+    /// Whether nothing keeps the account from what the mailbox proves, once nobody else can change that.
     async fn may_complete(&self, user: &User) -> Result<bool> {
+        self.rows().lock_user(user.id).await?;
         let Some(subject) = self.principal(user.id.into()).await? else { return Ok(false) };
         let failing = gates(self, &subject, self.ctx.now).await?;
         Ok(!failing.into_iter().any(Gate::closes_completion))
     }
 
     /// Uses the code up, if the account still has its address and nothing keeps it.
-    async fn spend_reset(&self, code: &CodeRow) -> Result<User> {
+    async fn spend_reset(&self, code: &CodeRow, account: &Credentials) -> Result<User> {
         self.rows().lock_user(code.user).await?;
-        let user = self.rows().user_by_identity(&code.address).await?;
-        let user = user.filter(|user| user.id == code.user).ok_or_else(invalid)?;
+        let user = self.rows().user_by_identity(&account.user.identity).await?;
+        let same = |user: &User| user.id == code.user && user.email == account.user.email;
+        let user = user.filter(same).ok_or_else(invalid)?;
         let good = self.may_complete(&user).await? && self.rows().spend_code(code.id, self.ctx.now).await?;
         if good { Ok(user) } else { Err(invalid()) }
     }
@@ -135,12 +114,14 @@ impl Change<'_> {
         user.holds.retain(|hold| !lifts(hold.cause));
         self.set_password(&mut user, new).await?;
         self.rows().void_codes(user.id, Purpose::VerifyEmail.text(), self.ctx.now).await?;
-        self.begin_throttle_anew(&user).await?;
-        self.record(Event::PasswordChanged { person: person(&user), by_reset: true, lifted });
-        if user.verified.is_none() {
+        // Whatever it was before: the mailbox is proven now.
+        let person = Person { verified: true, ..person(&user) };
+        self.record(Event::PasswordChanged { person, by_reset: true, lifted });
+        if !user.has_proven() {
             return self.verify(user, VerifiedHow::Reset).await;
         }
         self.save_user(&mut user).await?;
+        self.begin_throttle_anew(&user).await?;
         self.failing_gates(&user).await
     }
 }

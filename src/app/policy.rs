@@ -12,6 +12,7 @@ use crate::domain::assignment::passed_on;
 use crate::domain::handle::Handle;
 use crate::domain::ids::UserId;
 use crate::domain::message::Template;
+use crate::domain::origin::{AllowedOrigin, BaseUrl};
 use crate::domain::policy::{Founding, OrganizationsPerUser, Policy, Team};
 use crate::domain::policy_rules::{Contradiction, Existing, contradictions};
 use crate::domain::setting::Setting;
@@ -117,6 +118,20 @@ impl Change<'_> {
         }
         Ok(existing)
     }
+}
+
+/// Each base URL of the settings of an origin that the operator of the server does not allow: whoever configures a realm
+/// does not choose where the links of its people lead.
+pub(super) fn foreign_base_urls(settings: &[Setting], allowed: &[AllowedOrigin]) -> Vec<Violation> {
+    let foreign = settings.iter().filter_map(|setting| match setting {
+        Setting::BaseUrl(url) => match BaseUrl::parse(url) {
+            Ok(parsed) if allowed.iter().any(|origin| origin.covers(&parsed)) => None,
+            Ok(_) => Some("is of an origin that is not among the server's base_url_origins".to_owned()),
+            Err(fault) => Some(fault.to_string()),
+        },
+        _ => None,
+    });
+    foreign.map(|fault| Violation::new("policy.base_url", fault)).collect()
 }
 
 /// Each mail of the settings that does not go out, or whose own words can't be filled, by its name.

@@ -1,5 +1,9 @@
 //! Making realms, and changing what they decide for themselves.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
 use super::error::{Error, Result};
 use super::guard::permissions;
 use super::policy::Rewrite;
@@ -57,11 +61,15 @@ impl App {
     /// Changes a realm's title, state or policy.
     ///
     /// # Errors
-    /// INVALID_FIELDS, also for mails that can't be filled; NOT_FOUND for another realm than the caller's; a nearest miss;
+    /// INVALID_FIELDS, also for mails that can't be filled and a base URL of an origin that the server does not allow;
+    /// NOT_FOUND for another realm than the caller's; a nearest miss;
     /// PERMISSION_MISSING for the state; NOT_CONTAINED and ACTOR_WOULD_GAIN for what the policy confers;
     /// ETAG_MISMATCH; POLICY_IMPOSSIBLE with every contradiction.
     pub async fn update_realm(&self, ctx: &Ctx, draft: &Draft<UpdateRealm>) -> Result<Done<Realm>> {
-        let cmd = draft.sound(super::policy::unsound_mails(&draft.said().settings))?;
+        let settings = &draft.said().settings;
+        let mut unsound = super::policy::unsound_mails(settings);
+        unsound.extend(super::policy::foreign_base_urls(settings, &self.base_url_origins));
+        let cmd = draft.sound(unsound)?;
         let ctx = self.in_named_realm(ctx, cmd.realm.as_deref()).await?;
         self.write(&ctx, async |change: &mut Change<'_>| {
             change.guard().await?.require(permissions::CONFIGURE, None, None).await?;
@@ -74,7 +82,7 @@ impl App {
             if !written.is_empty() {
                 realm.version += 1;
                 change.rows().update_realm(&realm).await?;
-                change.record(Event::RealmUpdated { realm: realm.id, fields: written });
+                change.record(Event::RealmUpdated { realm: realm.id, changes: written });
             }
             Ok(realm)
         })
@@ -132,12 +140,12 @@ impl App {
 }
 
 impl Change<'_> {
-    /// Brings the realm to what the command says; answers the names of what changed.
-    async fn rewrite(&self, realm: &mut Realm, cmd: &UpdateRealm) -> Result<Vec<&'static str>> {
+    /// Brings the realm to what the command says; answers what changed, as it was and as it is.
+    async fn rewrite(&self, realm: &mut Realm, cmd: &UpdateRealm) -> Result<BTreeMap<&'static str, (Value, Value)>> {
         let mut after = realm.policy.clone();
         let settings: Vec<Setting> = cmd.settings.iter().map(|setting| self.resolved(setting)).collect();
-        let mut written: Vec<_> =
-            settings.iter().filter(|setting| setting.apply(&mut after)).map(Setting::path).collect();
+        let mut written: BTreeMap<_, _> =
+            settings.iter().filter_map(|setting| Some((setting.path(), setting.apply(&mut after)?))).collect();
         let rewrite = Rewrite { before: &realm.policy, after: &after };
         if !written.is_empty() {
             self.require_may_confer(&rewrite).await?;
@@ -152,12 +160,13 @@ impl Change<'_> {
         }
         realm.policy = after;
         if let Some(title) = cmd.title.as_ref().filter(|title| **title != realm.title) {
+            written.insert("title", (json!(realm.title), json!(title)));
             realm.title.clone_from(title);
-            written.push("title");
         }
         if let Some(suspended) = cmd.suspended.filter(|suspended| *suspended != realm.suspended) {
+            let state = |suspended: bool| json!(if suspended { "SUSPENDED" } else { "ACTIVE" });
+            written.insert("state", (state(realm.suspended), state(suspended)));
             realm.suspended = suspended;
-            written.push("state");
         }
         Ok(written)
     }

@@ -88,6 +88,7 @@ reasons! {
     PageTokenInvalid "PAGE_TOKEN_INVALID" InvalidArgument
     RequestIdReused "REQUEST_ID_REUSED" InvalidArgument
     NotFound "NOT_FOUND" NotFound
+    EtagRequired "ETAG_REQUIRED" FailedPrecondition
     EtagMismatch "ETAG_MISMATCH" Aborted
     AlreadyExists "ALREADY_EXISTS" AlreadyExists
     IdentifierTaken "IDENTIFIER_TAKEN" AlreadyExists

@@ -1,5 +1,7 @@
 //! Keeping a session going: a refresh token for the next two tokens.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -50,7 +52,10 @@ impl Change<'_> {
                 Exchange::Rotate | Exchange::Repeat => self.require_open(&session).await?,
             }
             if comes == Exchange::Repeat {
-                return Ok(Refreshed::Goes(self.tokens_again(&session)?.ok_or_else(refused)?));
+                let tokens = self.tokens_again(&session)?.ok_or_else(refused)?;
+                let Session { id: session, user, .. } = session;
+                self.record(Event::RefreshRepeated { user, session, generation: token.generation });
+                return Ok(Refreshed::Goes(tokens));
             }
             let (next, tokens) = self.next_generation(&session)?;
             // Who was first has moved the generation on, or ended the session: what is read then is another case.
@@ -82,7 +87,8 @@ impl Change<'_> {
             return Err(refused());
         }
         let subject = self.principal(session.user.into()).await?.ok_or_else(refused)?;
-        let comes = session.exchange(token.generation, subject.principal().session_epoch, self.ctx.now);
+        let retry = Duration::from_secs(self.catalogue().policy.refresh_retry_seconds.into());
+        let comes = session.exchange(token.generation, subject.principal().session_epoch, retry, self.ctx.now);
         Ok((session, comes))
     }
 

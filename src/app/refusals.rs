@@ -1,9 +1,9 @@
 //! Refused calls, counted: what may come a thousand times a minute is a line or two of the log.
 //!
-//! A line says how often one RPC was refused for one reason, of one account, or from one source without a credential,
-//! within one minute. It is written when the minute is over; a process that is killed loses what it counted in that minute,
-//! and no more. The first refusal of an account is not counted: it is a line by itself, with the id of its request, and
-//! written at once.
+//! A line says how often one RPC was refused for one reason, of one account, or from one source without a credential, and
+//! about which account as far as a public call is about one, within one minute. It is written when the minute is over; a
+//! process that is killed loses what it counted in that minute, and no more. Of calls that are not public the first refusal
+//! of an account is not counted: it is a line by itself, with the id of its request, and written at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{Actor, App, Ctx, Reason};
+use super::{App, Ctx, Reason};
 use crate::crypto::random_mark;
 use crate::domain::audit::{AuditLine, Outcome};
-use crate::domain::ids::{EventId, PrincipalId, RealmId};
+use crate::domain::ids::{EventId, PrincipalId, RealmId, UserId};
 use crate::domain::time::Timestamp;
 use crate::store::{self, Lock};
 
@@ -30,6 +30,8 @@ struct Line {
     rpc: &'static str,
     reason: Reason,
     whom: Whom,
+    /// Whom a public call was about.
+    about: Option<UserId>,
     minute: i64,
 }
 
@@ -67,18 +69,19 @@ impl Refusals {
     fn add(&self, mut line: Line, count: u64) {
         let mut counted = self.0.lock();
         if counted.len() >= LINES_MAX && !counted.contains_key(&line) {
-            line.whom = Whom::Anybody;
+            (line.whom, line.about) = (Whom::Anybody, None);
         }
         *counted.entry(line).or_insert(0) += count;
     }
 }
 
 impl App {
-    /// Counts the refused public call of somebody who is not known; of others, see [`App::note_refusal`].
+    /// Counts a refused public call, whoever makes it; of others, see [`App::note_refusal`].
     pub fn count_refusal(&self, ctx: &Ctx, reason: Reason) {
-        if ctx.actor == Actor::Anonymous {
-            let whom = ctx.peer.map_or(Whom::Anybody, Whom::Source);
-            self.refusals.add(Line::of(ctx, reason, whom), 1);
+        if ctx.aimed.is_public() {
+            let source = ctx.peer.map_or(Whom::Anybody, Whom::Source);
+            let whom = ctx.actor.id().map_or(source, Whom::Account);
+            self.refusals.add(Line { about: ctx.aimed.at(), ..Line::of(ctx, reason, whom) }, 1);
         }
     }
 
@@ -109,7 +112,7 @@ impl App {
     }
 
     async fn write_refusal(&self, line: &Line, count: u64) -> store::Result<()> {
-        let Line { realm, rpc, reason, whom, minute } = *line;
+        let Line { realm, rpc, reason, whom, about, minute } = *line;
         let (source, account) = match whom {
             Whom::Source(source) => (Some(source), None),
             Whom::Account(account) => (None, Some(account)),
@@ -123,7 +126,7 @@ impl App {
             organization: None,
             actor: account,
             impersonator: None,
-            target: None,
+            target: about.map(|user| user.0),
             outcome: Outcome::Refused,
             reason: Some(reason.name().to_owned()),
             details: json!({ "event": "refusals.counted", "count": count }),
@@ -139,7 +142,7 @@ impl App {
 
 impl Line {
     fn of(ctx: &Ctx, reason: Reason, whom: Whom) -> Self {
-        Self { realm: ctx.realm, rpc: ctx.rpc, reason, whom, minute: minute(ctx.now) }
+        Self { realm: ctx.realm, rpc: ctx.rpc, reason, whom, about: None, minute: minute(ctx.now) }
     }
 }
 

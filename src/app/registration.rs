@@ -24,7 +24,7 @@ use crate::domain::email::Email;
 use crate::domain::event::{Event, Person};
 use crate::domain::ids::{OrganizationId, UserId};
 use crate::domain::organization::{Identifier, Member, Organization};
-use crate::domain::policy::{ApprovalBy, Policy, SelfRegistration};
+use crate::domain::policy::{Policy, SelfRegistration};
 use crate::domain::registration::{self as rules, Address};
 use crate::domain::snapshot::MembershipState;
 use crate::store::{Connection, Constraint, NewUser, Rows};
@@ -81,12 +81,12 @@ impl App {
         let mut names = vec![display_name.clone(), realm.title, realm.name];
         names.extend(email.iter().map(|email| email.shown().to_owned()));
         names.extend(found.iter().map(|organization| organization.title.clone()));
-        let password = self.new_password(password, names).await?;
+        let password = self.new_password(ctx, password, names).await?;
         let (said, (email, codes, password)) = draft.sound_as(all(email.as_ref(), codes, password))?;
         let place = place(rows, policy, &codes, found).await?;
         let id = UserId(self.clock.new_id());
         let approvers = self.approvers_of(ctx, id, &place).await?;
-        let password_hash = self.hasher.hash(password).await?.expose();
+        let password_hash = self.hasher.hash(ctx.peer, password).await?.expose();
         let newcomer = Newcomer { id, email, said, codes, password_hash, approvers };
         self.tell_registration(ctx, policy, &newcomer, &place).await
     }
@@ -135,8 +135,12 @@ impl Change<'_> {
         let known = Known::of(self.app, self.rows(), new.email.identity()).await?;
         let address = known.address(&policy);
         if address == Address::Taken {
-            let email = known.user.as_ref().map_or(new.email.shown(), |owner| &owner.email).to_owned();
-            self.record(Event::AddressTaken { owner: known.user.map(|owner| owner.id), email });
+            // To the owner's own spelling: another one of the same identity may be somebody else's mailbox.
+            let owner = match known.user {
+                Some(owner) => Some(owner),
+                None => self.rows().deleted_user(new.email.identity()).await?,
+            };
+            self.record(Event::AddressTaken { owner: owner.as_ref().map(person) });
             return Ok(());
         }
         if !locked && needs_lock(&policy, address, &place) {
@@ -160,12 +164,11 @@ impl Change<'_> {
             person: person(&user),
             organization: company.clone(),
             verify,
-            approval_required: policy.approval != ApprovalBy::Nobody,
             again: address == Address::Undecided,
         });
-        if !new.approvers.is_empty() && !known.waited_in(company.as_ref().map(|company| company.id)) {
-            let approvers = new.approvers.clone();
-            self.record(Event::ApprovalAwaited { person: person(&user), organization: company, approvers });
+        if !new.approvers.is_empty() {
+            let (approvers, again) = (new.approvers.clone(), user.was_registered_again());
+            self.record(Event::ApprovalAwaited { person: person(&user), organization: company, approvers, again });
         }
         Ok(())
     }
@@ -199,6 +202,7 @@ impl Change<'_> {
             version: 1,
             created_at: self.ctx.now,
             last_sign_in_at: None,
+            registrations: 1,
         };
         let row = NewUser { user: &user, password_hash: Some(&new.password_hash) };
         taken(self.rows().insert_user(row).await, Constraint::Identity, "email", email.identity())?;
@@ -215,6 +219,7 @@ impl Change<'_> {
             password_set: true,
             session_epoch: before.session_epoch + 1,
             created_at: self.ctx.now,
+            registrations: if before.approval.state == ApprovalState::Pending { before.registrations + 1 } else { 1 },
             ..before
         };
         for member in memberships {
@@ -288,16 +293,6 @@ impl Known {
     fn address(&self, policy: &Policy) -> Address {
         let known = self.user.as_ref().map(|user| (user, self.memberships.as_slice()));
         rules::address(policy, known, self.tombstoned)
-    }
-
-    /// Whether the address waits in this place already, so that those who decide know of it.
-    fn waited_in(&self, organization: Option<OrganizationId>) -> bool {
-        let waits = self.user.as_ref().is_some_and(|user| user.approval.state == ApprovalState::Pending);
-        waits
-            && match organization {
-                Some(id) => self.memberships.iter().any(|held| held.organization == id),
-                None => self.memberships.is_empty(),
-            }
     }
 }
 

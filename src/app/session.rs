@@ -6,9 +6,10 @@ use super::admission::{FailingGate, gates};
 use super::credential::issuer;
 use super::error::{Error, Result};
 use super::facts::Facts;
+use super::limits::failing_in_even_time;
 use super::read::again;
 use super::service_account::ServiceAccountView;
-use super::throttle::Place;
+use super::throttle::{Place, aim};
 use super::user::{UserView, user_view};
 use super::write::{Change, Done};
 use super::{Actor, App, Ctx, Reason};
@@ -20,6 +21,7 @@ use crate::domain::account::Gate;
 use crate::domain::email::{EMAIL_BYTES_MAX, identity};
 use crate::domain::event::Event;
 use crate::domain::ids::{RealmId, ServiceAccountId, SessionId, UserId};
+use crate::domain::policy::Policy;
 use crate::domain::session::{PUBLIC_CLIENT, SESSION_TTL, Session};
 use crate::domain::time::Timestamp;
 use crate::store::Credentials;
@@ -94,24 +96,41 @@ impl App {
     /// # Errors
     /// SIGN_IN_FAILED; after the right password the first failing gate, in the realm's words; RATE_LIMITED, OVERLOADED.
     pub async fn sign_in(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<Entered>> {
+        // That a mail goes out before the failure is not told by its time.
+        failing_in_even_time(Box::pin(self.enter(ctx, cmd)), Reason::SignInFailed).await
+    }
+
+    async fn enter(&self, ctx: &Ctx, cmd: &SignIn) -> Result<Done<Entered>> {
         let address = Some(cmd.email.as_str()).filter(|email| email.len() <= EMAIL_BYTES_MAX).unwrap_or_default();
         let address = identity(address);
         self.limits.admit_attempt(ctx, &address)?;
-        self.hasher.require_room()?;
-        let attempt = self.attempt(ctx, &address, Place::Source).await?;
+        self.hasher.require_room(ctx.peer)?;
+        let policy = self.policy(ctx).await?;
         let account = self.store.rows(ctx.realm).credentials(&address).await?;
+        if let Some(account) = &account {
+            ctx.aimed.set(account.user.id);
+        }
+        let aim = aim(account.as_ref().map(|account| &account.user), &address, &policy);
+        let attempt = self.attempt(ctx, aim, Place::Source).await?;
         let hash = account.as_ref().and_then(|account| PasswordHash::parse(account.password_hash.as_deref()?));
         let typed = self.compare(ctx, &attempt, &cmd.password, hash.as_ref()).await?;
-        if !typed.matches {
-            self.failed_attempt(ctx, &attempt, account.map(|account| account.user.id)).await?;
+        let Some(account) = account.filter(|_| typed.matches) else {
+            self.failed_attempt(ctx, &attempt, &policy).await?;
             tracing::debug!(realm = %ctx.realm, "a sign-in failed: the address is unknown or the password is wrong");
             return Err(failed());
-        }
-        let account = account.ok_or_else(failed)?;
+        };
         // A busy pool is no reason to keep somebody out: the next sign-in tries again.
-        let stronger = if typed.needs_rehash { self.hasher.rehash(cmd.password.expose()).await.ok() } else { None };
+        let stronger =
+            if typed.needs_rehash { self.hasher.rehash(ctx.peer, cmd.password.expose()).await.ok() } else { None };
         let entered = self.append(ctx, async |change: &mut Change<'_>| {
-            let entered = match change.first_gate(&account).await? {
+            let gate = change.first_gate(&account).await?;
+            if !account.user.has_proven()
+                && (gate.is_some() || !account.user.password_counts(policy.verification_required))
+            {
+                change.send_verification(&account.user).await?;
+                return Ok(None);
+            }
+            let entered = match gate {
                 Some(gate) => change.demand_new_password(&account, gate)?,
                 None => {
                     if let Some((stronger, weak)) = stronger.as_ref().zip(account.password_hash.as_deref()) {
@@ -122,15 +141,24 @@ impl App {
                 }
             };
             change.attempt_was_right(&attempt).await?;
-            Ok(entered)
+            Ok(Some(entered))
         });
-        let entered = entered.await;
-        if entered.is_err() {
+        match entered.await {
+            Ok(Done { value: Some(value), realm, position, replayed }) => Ok(Done { value, realm, position, replayed }),
+            Ok(Done { value: None, .. }) => {
+                self.failed_attempt(ctx, &attempt, &policy).await?;
+                tracing::debug!(realm = %ctx.realm, "a sign-in failed: nobody has proven the address");
+                Err(failed())
+            }
             // Whoever knows the password does not guess, whatever else keeps them out.
-            let right = self.append(ctx, async |change: &mut Change<'_>| change.attempt_was_right(&attempt).await);
-            right.await?;
+            Err(error) => self.right_attempt(ctx, &attempt).await.and(Err(error)),
         }
-        entered
+    }
+
+    /// The policy of the realm of the call.
+    pub(super) async fn policy(&self, ctx: &Ctx) -> Result<Policy> {
+        let realm = self.store.rows(ctx.realm).realm().await?;
+        realm.map(|realm| realm.policy).ok_or_else(|| Error::internal("the realm of the call is gone"))
     }
 
     /// Who calls, and what keeps them out of everything but this.

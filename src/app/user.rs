@@ -242,7 +242,8 @@ pub(super) async fn names<C: crate::store::Connection>(
 
 /// An account as mails and the audit log name it.
 pub(super) fn person(user: &User) -> Person {
-    Person { id: user.id, email: user.email.clone(), name: user.display_name.clone() }
+    let verified = user.verified.is_some();
+    Person { id: user.id, email: user.email.clone(), name: user.display_name.clone(), verified }
 }
 
 /// Of a deleted account nothing is changed but that.

@@ -6,19 +6,21 @@ use super::error::{Error, Result};
 use super::facts::{Facts, managers_of};
 use super::limits::in_even_time;
 use super::membership::company;
+use super::throttle::Place;
 use super::user::person;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
 use crate::crypto::Secret;
 use crate::crypto::code::{Binding, PresentedCode, Purpose};
 use crate::crypto::password::PasswordHash;
+use crate::crypto::throttle::Aim;
 use crate::domain::account::{Approval, ApprovalState, User, Verified, VerifiedHow};
-use crate::domain::email::Email;
+use crate::domain::email::{Email, identity, is_same_mailbox};
 use crate::domain::entry::Origin;
 use crate::domain::event::Event;
-use crate::domain::ids::{CodeId, RoleId};
+use crate::domain::ids::RoleId;
 use crate::domain::organization::{Member, Organization};
-use crate::domain::registration::{VERIFICATION_TTL, approves_by_itself, founding_role};
+use crate::domain::registration::{Unfounded, approves_by_itself, founding_role};
 use crate::domain::snapshot::{MembershipState, Scope};
 use crate::store::{CodeRow, Credentials, EntryFilter};
 
@@ -35,35 +37,62 @@ pub struct VerifyEmail {
 pub(super) enum Held {
     /// It holds; the account whose address it proves.
     Proven(Box<(CodeRow, Credentials)>),
-    /// It names a code that there is, and is not that code, or was made for something else.
-    Guessed(CodeRow),
+    /// It names a code that there is, of this account, and is not that code, or was made for something else.
+    Guessed(Box<Credentials>),
     /// There is no such code, or it was used, voided or has expired.
     Nothing,
 }
 
 impl App {
-    /// Proves an address, and answers what still keeps the person out.
+    /// Proves an address, and answers what still keeps the person out. An account whose password does not count any
+    /// more, since somebody vouched for it or approved it before, gets the one that comes with the code.
+    ///
+    /// Nothing is hashed before the code is proven. A wrong password beside a proven code counts as a failure, of the
+    /// account alone: strangers at its address do not stop who has the link.
     ///
     /// # Errors
-    /// CODE_INVALID, whatever is wrong with the code or the password; OVERLOADED.
+    /// CODE_INVALID, whatever is wrong with the code or the password; INVALID_FIELDS for a password to be set;
+    /// RATE_LIMITED, OVERLOADED.
     pub async fn verify_email(&self, ctx: &Ctx, cmd: &VerifyEmail) -> Result<Done<Vec<FailingGate>>> {
+        self.limits.admit_source(ctx)?;
         let held = match PresentedCode::parse(cmd.code.expose()) {
             Some(presented) => self.held_code(ctx, &presented, Purpose::VerifyEmail).await?,
             None => Held::Nothing,
         };
-        let found = match held {
-            Held::Proven(proven) => Some(*proven),
-            Held::Guessed(_) | Held::Nothing => None,
+        let Held::Proven(proven) = held else { return Err(invalid()) };
+        let (code, account) = *proven;
+        let new = match &account.password_hash {
+            Some(hash) => self.require_password(ctx, &account, hash, &cmd.password).await.map(|()| None)?,
+            None if cmd.password.expose().is_empty() => None,
+            None => {
+                let new = self.password_for(ctx, &account.user, &cmd.password, "password").await?;
+                Some(self.hasher.hash(ctx.peer, new).await?.expose())
+            }
         };
-        let hash = found.as_ref().and_then(|(_, account)| account.password_hash.as_deref());
-        let typed = self.hasher.verify(cmd.password.expose(), hash.and_then(PasswordHash::parse).as_ref()).await?;
-        let accepted = found.filter(|(_, account)| typed.matches || account.password_hash.is_none());
-        let (code, account) = accepted.ok_or_else(invalid)?;
         self.write(ctx, async |change: &mut Change<'_>| {
-            let user = change.spend(&code, &account).await?;
+            let mut user = change.spend(&code, &account).await?;
+            if let Some(new) = &new {
+                change.set_password(&mut user, new).await?;
+            }
             change.verify(user, VerifiedHow::Link).await
         })
         .await
+    }
+
+    /// Requires that the password with a proven code is the account's.
+    async fn require_password(
+        &self,
+        ctx: &Ctx,
+        account: &Credentials,
+        hash: &str,
+        typed: &Secret<String>,
+    ) -> Result<()> {
+        let attempt = self.attempt(ctx, Aim::Account(account.user.id), Place::Source).await?;
+        if self.compare(ctx, &attempt, typed, PasswordHash::parse(hash).as_ref()).await?.matches {
+            return self.right_attempt(ctx, &attempt).await;
+        }
+        self.failed_attempt(ctx, &attempt, &self.policy(ctx).await?).await?;
+        Err(invalid())
     }
 
     /// Sends a new link to an address that waits for it; of any other, nothing can be seen from outside.
@@ -75,10 +104,7 @@ impl App {
         let resent = self.append(ctx, async |change: &mut Change<'_>| {
             let user = change.rows().user_by_identity(email.identity()).await?;
             match user {
-                Some(user) if change.awaits_link(&user).await? => {
-                    let verify = change.new_verification(&user).await?;
-                    change.record(Event::VerificationSent { person: person(&user), verify });
-                }
+                Some(user) if change.awaits_link(&user).await? => change.send_verification(&user).await?,
                 user => change.record(Event::VerificationAsked { user: user.map(|user| user.id) }),
             }
             Ok(())
@@ -90,33 +116,30 @@ impl App {
     pub(super) async fn held_code(&self, ctx: &Ctx, presented: &PresentedCode, purpose: Purpose) -> Result<Held> {
         let rows = self.store.rows(ctx.realm);
         let Some(code) = rows.code(presented.id()).await? else { return Ok(Held::Nothing) };
-        let Some(account) = rows.credentials(&code.address).await? else { return Ok(Held::Nothing) };
+        let Some(account) = rows.credentials(&identity(&code.address)).await? else { return Ok(Held::Nothing) };
+        ctx.aimed.set(account.user.id);
         let binding = Binding { code: code.id, purpose, realm: ctx.realm, account: code.user, address: &code.address };
         if !presented.proves(&self.keys, &binding) {
-            return Ok(Held::Guessed(code));
+            return Ok(Held::Guessed(Box::new(account)));
         }
         let holds = code.purpose == purpose.text()
             && code.spent_at.is_none()
             && ctx.now < code.expires_at
-            && account.user.id == code.user;
+            && account.user.id == code.user
+            && is_same_mailbox(&code.address, &account.user.email);
         Ok(if holds { Held::Proven(Box::new((code, account))) } else { Held::Nothing })
     }
 }
 
 impl Change<'_> {
-    /// Makes the code whose link proves the account's address. Older ones are void from now on.
-    pub(super) async fn new_verification(&self, user: &User) -> Result<CodeId> {
-        let code = CodeRow {
-            id: CodeId(self.app.clock.new_id()),
-            user: user.id,
-            purpose: Purpose::VerifyEmail.text().to_owned(),
-            address: user.identity.clone(),
-            created_at: self.ctx.now,
-            expires_at: self.ctx.now.after(VERIFICATION_TTL),
-            spent_at: None,
-        };
-        self.rows().insert_code(&code).await?;
-        Ok(code.id)
+    /// Has the mailbox get its link once more; if it got many lately, that somebody asked is all that is noted.
+    pub(super) async fn send_verification(&mut self, user: &User) -> Result<()> {
+        let sent = self.new_verification(user).await?;
+        self.record(match sent {
+            Some(verify) => Event::VerificationSent { person: person(user), verify },
+            None => Event::VerificationAsked { user: Some(user.id) },
+        });
+        Ok(())
     }
 
     /// Whether the address has yet to be proven, once nobody else can change that.
@@ -124,10 +147,9 @@ impl Change<'_> {
         self.rows().lock_user(user.id).await?;
         let user = self.rows().user(user.id).await?;
         Ok(user.is_some_and(|user| {
-            let pending = user.approval.state == ApprovalState::Pending;
-            let open = pending || user.approval.state == ApprovalState::Approved;
-            // Where an administrator vouched for the address, the person's own proof may still approve or found.
-            let vouched = |verified: &Verified| pending && !verified.is_own_proof();
+            let open = matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved);
+            // Where an administrator vouched for the address, the person's own proof is still to come.
+            let vouched = |verified: &Verified| !verified.is_own_proof();
             open && user.verified.as_ref().is_none_or(vouched) && user.deleted_at.is_none()
         }))
     }
@@ -135,8 +157,12 @@ impl Change<'_> {
     /// Uses the code up, if the account is still what it was when code and password were compared with it.
     async fn spend(&self, code: &CodeRow, account: &Credentials) -> Result<User> {
         self.rows().lock_user(code.user).await?;
-        let now = self.rows().credentials(&code.address).await?;
-        let same = |now: &Credentials| now.user.id == code.user && now.password_hash == account.password_hash;
+        let now = self.rows().credentials(&account.user.identity).await?;
+        let same = |now: &Credentials| {
+            now.user.id == code.user
+                && now.user.email == account.user.email
+                && now.password_hash == account.password_hash
+        };
         let now = now.filter(same).ok_or_else(invalid)?;
         if self.rows().spend_code(code.id, self.ctx.now).await? { Ok(now.user) } else { Err(invalid()) }
     }
@@ -153,7 +179,10 @@ impl Change<'_> {
             user.approval = Approval::decided(ApprovalState::Approved, self.ctx.now, None, None);
         }
         self.save_user(&mut user).await?;
-        self.record(Event::EmailVerified { person: person(&user), how, approved });
+        self.begin_throttle_anew(&user).await?;
+        let organization = self.waits_in(&user).await?.first().map(company);
+        let awaits_approval = pending && !approved;
+        self.record(Event::EmailVerified { person: person(&user), how, approved, awaits_approval, organization });
         match founds {
             Some((organization, role)) => self.found(&user, organization, role).await?,
             None if approved => self.activate_waiting(&user).await?,
@@ -174,9 +203,12 @@ impl Change<'_> {
         let open = |held: &&Member| held.state != MembershipState::Rejected;
         for held in memberships.iter().filter(open).filter(|held| registered.contains_key(&held.organization)) {
             let Some(organization) = self.rows().organization(held.organization).await? else { continue };
-            let is_registrant = self.rows().is_registrant(organization.id, user.id).await?;
+            let unfounded = Unfounded {
+                by_registration: self.rows().is_by_registration(organization.id).await?,
+                has_members: self.rows().has_other_members(organization.id, user.id).await?,
+            };
             let catalogue = self.catalogue();
-            let role = founding_role(&catalogue.policy, &organization, &user.identity, is_registrant)
+            let role = founding_role(&catalogue.policy, &organization, &user.email, unfounded)
                 .and_then(|name| catalogue.role_named(name));
             if let Some(role) = role {
                 return Ok(Some((organization, role.id)));
@@ -224,7 +256,8 @@ impl Change<'_> {
             let approvers = to_hear(self, self.rows(), &awaiting, self.ctx.now).await?;
             if !approvers.is_empty() {
                 let organization = Some(company(&organization));
-                self.record(Event::ApprovalAwaited { person: person(user), organization, approvers });
+                let again = user.was_registered_again();
+                self.record(Event::ApprovalAwaited { person: person(user), organization, approvers, again });
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! An administrator's word for an address: it opens the gate of verification, and nothing that asks for the person's own
-//! proof. It approves nobody and founds nothing, or whoever may vouch could take an organization over.
+//! proof. It approves nobody and founds nothing, or whoever may vouch could take an organization over; and whoever chose
+//! the password with the registration does not get in by it.
 
 use super::error::Result;
 use super::guard::permissions;
@@ -27,8 +28,11 @@ impl App {
             if user.verified.is_none() {
                 let how = VerifiedHow::Administrator;
                 user.verified = Some(Verified { at: change.ctx.now, how });
+                change.clear_unproven_password(&mut user, false).await?;
                 change.save_user(&mut user).await?;
-                change.record(Event::EmailVerified { person: person(&user), how, approved: false });
+                let (person, organization) = (person(&user), None);
+                let awaits_approval = false;
+                change.record(Event::EmailVerified { person, how, approved: false, awaits_approval, organization });
                 if user.approval.state == ApprovalState::Pending {
                     change.tell_approvers(&user).await?;
                 }

@@ -17,12 +17,14 @@ use super::guard::Guard;
 use super::{Actor, App, Ctx, RealmKeys, Reason, Repeat};
 use crate::cache::{RealmCatalogue, Subject};
 use crate::crypto::random_mark;
+use crate::crypto::root_key::Label;
 use crate::domain::audit::{AuditLine, Outcome};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::change::{Committed, Key};
 use crate::domain::decision::CompiledPrincipal;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, MessageId, OrganizationId, PrincipalId, RealmId, UserId};
+use crate::domain::message::{DAY, Mail};
 use crate::domain::realm::Position;
 use crate::domain::snapshot::{Organization, Principal};
 use crate::domain::time::Timestamp;
@@ -150,13 +152,18 @@ impl App {
         let rows = tx.rows();
         let lines: Vec<_> = events.iter().map(|event| done_line(self, ctx, event)).collect();
         rows.append_audit(&lines).await?;
-        let mails: Vec<_> = events.iter().flat_map(Event::mails).map(|mail| (self.new_message(), mail)).collect();
+        let mut mails = vec![];
+        for mail in events.iter().flat_map(Event::mails) {
+            if is_wanted(&rows, &mail, ctx).await? {
+                mails.push((self.new_message(), mail));
+            }
+        }
         rows.enqueue(&mails, ctx.now).await?;
         for (realm, event) in elsewhere {
             tx.rows_of(*realm).append_audit(&[done_line(self, ctx, event)]).await?;
         }
         if let Some((actor, repeat)) = ctx.actor.id().zip(ctx.repeat.as_ref()) {
-            rows.keep_answer(&answer(ctx, actor, repeat, value, tx.position())?).await?;
+            rows.keep_answer(&answer(self, ctx, actor, repeat, value, tx.position())?).await?;
         }
         Ok((events.iter().flat_map(Event::stale).collect(), mails.len()))
     }
@@ -178,10 +185,16 @@ impl App {
         Err(error)
     }
 
+    /// Whether an answer was given to this very request. What is kept of requests is keyed: one may hold a password.
+    fn is_of(&self, earlier: &Answer, realm: RealmId, repeat: &Repeat) -> bool {
+        self.keys.proves(Label::RequestBody, &[realm.0.as_bytes(), &repeat.body_digest], &earlier.body_digest)
+    }
+
     /// Leaves the audit event of a refused call by somebody who is known, in a transaction of its own; of an RPC that is
-    /// refused to an account for the same reason again within a minute, the count.
+    /// refused to an account for the same reason again within a minute, the count. Of public calls, all are counted.
     pub(crate) async fn note_refusal(&self, ctx: &Ctx, error: &Error) {
-        let Some(account) = ctx.actor.id().filter(|_| error.is_refusal()) else { return };
+        let noted = error.is_refusal() && !ctx.aimed.is_public();
+        let Some(account) = ctx.actor.id().filter(|_| noted) else { return };
         if !self.is_first_refusal(ctx, account, error.reason()) {
             return;
         }
@@ -326,7 +339,7 @@ impl<'a> Change<'a> {
         let Some((actor, repeat)) = self.ctx.actor.id().zip(self.ctx.repeat.as_ref()) else { return Ok(None) };
         let earlier = self.tx.rows().answer(actor, self.ctx.rpc, &repeat.request_id).await?;
         match earlier {
-            Some(earlier) if earlier.body_digest != repeat.body_digest => Err(Error::refused_with(
+            Some(earlier) if !self.app.is_of(&earlier, self.ctx.realm, repeat) => Err(Error::refused_with(
                 Reason::RequestIdReused,
                 "the request id was used for another request",
                 vec![("request_id", repeat.request_id.clone())],
@@ -387,12 +400,25 @@ impl Drop for Unsettled<'_> {
     }
 }
 
-fn answer<T: Serialize>(ctx: &Ctx, actor: PrincipalId, repeat: &Repeat, value: &T, at: Position) -> Result<Answer> {
+/// Whether a mailbox did not get as many of these mails lately as strangers may have it get.
+async fn is_wanted(rows: &TxRows<'_>, mail: &Mail, ctx: &Ctx) -> Result<bool> {
+    let Some((most, user)) = mail.template.most_a_day().zip(mail.user) else { return Ok(true) };
+    Ok(rows.mails_made(user, mail.template, ctx.now.before(DAY)).await? < most)
+}
+
+fn answer<T: Serialize>(
+    app: &App,
+    ctx: &Ctx,
+    actor: PrincipalId,
+    repeat: &Repeat,
+    value: &T,
+    at: Position,
+) -> Result<Answer> {
     Ok(Answer {
         actor,
         rpc: ctx.rpc.to_owned(),
         request_id: repeat.request_id.clone(),
-        body_digest: repeat.body_digest,
+        body_digest: app.keys.mac(Label::RequestBody, &[ctx.realm.0.as_bytes(), &repeat.body_digest]),
         answer: serde_json::to_string(value).map_err(Error::internal)?,
         revision: at.revision,
         created_at: ctx.now,

@@ -122,6 +122,17 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// Texts, comma-separated.
+impl Value for Vec<String> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn show(&self) -> String {
+        self.join(", ")
+    }
+}
+
 /// Addresses and networks, comma-separated.
 impl Value for Vec<IpNet> {
     fn read(text: &str) -> Result<Self, String> {

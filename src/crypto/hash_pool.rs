@@ -3,17 +3,20 @@
 //! Threads of our own and not tokio's blocking pool, for three reasons: a thread can keep its memory block from one hash
 //! to the next; the number of hashes at a time is the number of threads, without a second limit beside it; and a thread
 //! can be given the lowest priority, so that hashing takes what is left of the processor while everybody else's calls
-//! go first. Called by [`super::password`] for hashes, and through it for other slow and pure work on passwords.
+//! go first. Sources take turns ([`super::turns`]): who sends much work waits for it, and who sends little does not.
+//! Called by [`super::password`] for hashes, and through it for other slow and pure work on passwords.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
 use argon2::Block;
 use tokio::sync::oneshot;
+
+use super::turns::{Source, Turns};
 
 /// How much nicer than the rest of the process the threads are: the most there is (setpriority(2)). A nice thread gets
 /// about 1.5 % of a core that others want, and all of one that nobody wants (sched(7)).
@@ -52,7 +55,7 @@ impl Limits {
 /// Why work was not done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum HashError {
-    /// The queue is full. Answered at once.
+    /// The queue is full, and this source has no less of it than others. Answered at once, or when others need the room.
     #[error("{queued} calls already wait for the password hasher, the limit is {queued}")]
     Overloaded { queued: usize, retry_after: Duration },
     /// The work was given up: it panicked, or the process ends.
@@ -79,29 +82,34 @@ type Work = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// A bounded queue before threads of the lowest priority. They end, after what is queued, when this is dropped.
 pub(super) struct HashPool {
-    queue: SyncSender<Work>,
+    /// What has its turn: as much as there are threads, and what was cut off a moment ago.
+    begun: Sender<Work>,
+    turns: Arc<Turns>,
     limits: Limits,
     depth: Arc<AtomicUsize>,
 }
 
 impl HashPool {
     pub(super) fn start(limits: Limits) -> io::Result<Self> {
-        let (queue, waiting) = mpsc::sync_channel(limits.queued);
+        let (begun, waiting) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
         for number in 0..limits.permits.max(1) {
             let waiting = Arc::clone(&waiting);
             thread::Builder::new().name(format!("hash-{number}")).spawn(move || work_through(&waiting))?;
         }
-        Ok(Self { queue, limits, depth: Arc::default() })
+        Ok(Self { begun, turns: Turns::new(limits.permits, limits.queued), limits, depth: Arc::default() })
     }
 
-    /// Does `work` on one of the threads. Work whose caller has gone away before its turn is not begun.
+    /// Does `work` on one of the threads, once it is the turn of one of that source. Work whose caller has gone away
+    /// before its turn is not begun.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        source: Source,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let (answer, answered) = oneshot::channel();
         let place = Place::take(&self.depth);
+        let turn = self.turns.take(source).await.map_err(|_| self.overloaded())?;
+        let (answer, answered) = oneshot::channel();
         let work = Box::new(move |memory: &mut Memory| {
             if answer.is_closed() {
                 return;
@@ -111,11 +119,10 @@ impl HashPool {
             // A caller that went away meanwhile has no use for the answer.
             let _ = answer.send(done);
         });
-        self.queue.try_send(work).map_err(|refused| match refused {
-            TrySendError::Full(_) => self.overloaded(),
-            TrySendError::Disconnected(_) => HashError::GivenUp,
-        })?;
-        answered.await.map_err(|_| HashError::GivenUp)
+        self.begun.send(work).map_err(|_| HashError::GivenUp)?;
+        let done = answered.await;
+        drop(turn);
+        done.map_err(|_| HashError::GivenUp)
     }
 
     /// Counts what waits or is being worked on.
@@ -123,10 +130,9 @@ impl HashPool {
         self.depth.load(Ordering::Relaxed)
     }
 
-    /// Asks whether the queue has room just now.
-    pub(super) fn require_room(&self) -> Result<(), HashError> {
-        let most = self.limits.queued + self.limits.permits.max(1);
-        if self.depth() < most { Ok(()) } else { Err(self.overloaded()) }
+    /// Asks whether the queue has room for a source just now.
+    pub(super) fn require_room(&self, source: Source) -> Result<(), HashError> {
+        if self.turns.has_room(source) { Ok(()) } else { Err(self.overloaded()) }
     }
 
     /// Half of a full queue is worked off by the time that this names.
@@ -184,7 +190,7 @@ mod tests {
         let held = Arc::clone(&barrier);
         let pool = Arc::clone(pool);
         let running = tokio::spawn(async move {
-            pool.run(move |_| {
+            pool.run(None, move |_| {
                 let _ = begun.send(());
                 held.wait();
             })
@@ -206,17 +212,17 @@ mod tests {
         let (barrier, running) = occupy(&pool).await;
         let queued = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(|_| 1).await }
+            async move { pool.run(None, |_| 1).await }
         });
         while pool.depth() < 2 {
             tokio::task::yield_now().await;
         }
-        let refused = pool.run(|_| 2).await;
+        let refused = pool.run(None, |_| 2).await;
         assert_eq!(refused, Err(HashError::Overloaded { queued: 1, retry_after: TIME_PER_HASH }));
         barrier.wait();
         assert_eq!(running.await.unwrap(), Ok(()));
         assert_eq!(queued.await.unwrap(), Ok(1));
-        assert_eq!(pool.run(|_| 3).await, Ok(3));
+        assert_eq!(pool.run(None, |_| 3).await, Ok(3));
         assert_eq!(pool.depth(), 0);
     }
 
@@ -226,26 +232,26 @@ mod tests {
         let (barrier, running) = occupy(&pool).await;
         let begun = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&begun);
-        let hung_up = pool.run(move |_| count.fetch_add(1, Ordering::Relaxed));
+        let hung_up = pool.run(None, move |_| count.fetch_add(1, Ordering::Relaxed));
         assert!(tokio::time::timeout(Duration::from_millis(5), hung_up).await.is_err());
         barrier.wait();
         running.await.unwrap().unwrap();
-        assert_eq!(pool.run(|_| ()).await, Ok(()));
+        assert_eq!(pool.run(None, |_| ()).await, Ok(()));
         assert_eq!(begun.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
     async fn a_panic_is_told_to_its_caller_and_to_nobody_else() {
         let pool = HashPool::start(ONE).unwrap();
-        assert_eq!(pool.run(|_| -> u8 { panic!("on purpose") }).await, Err(HashError::GivenUp));
-        assert_eq!(pool.run(|_| 1).await, Ok(1));
+        assert_eq!(pool.run(None, |_| -> u8 { panic!("on purpose") }).await, Err(HashError::GivenUp));
+        assert_eq!(pool.run(None, |_| 1).await, Ok(1));
     }
 
     #[tokio::test]
     async fn only_the_hashing_threads_are_nice() {
         let pool = HashPool::start(ONE).unwrap();
         let own = rustix::process::getpriority_process(None).unwrap();
-        assert_eq!(pool.run(|_| rustix::process::getpriority_process(None).unwrap()).await, Ok(NICENESS));
+        assert_eq!(pool.run(None, |_| rustix::process::getpriority_process(None).unwrap()).await, Ok(NICENESS));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 }

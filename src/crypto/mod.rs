@@ -28,6 +28,7 @@ pub mod secret_file;
 pub mod signing;
 pub mod throttle;
 pub mod tombstone;
+mod turns;
 
 /// A value that must not be seen: never printed by `Debug`, overwritten when dropped.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 
 pub use super::hash_pool::{HashError, Limits};
 use super::hash_pool::{HashPool, Memory};
+pub use super::turns::Source;
 use super::{Secret, random_bytes};
 
 /// The longest password, in characters as typed. Longer is refused before anything is computed from it.
@@ -152,7 +153,7 @@ pub struct Verified {
     pub needs_rehash: bool,
 }
 
-/// Hashes and compares passwords, a bounded number at a time.
+/// Hashes and compares passwords, a bounded number at a time, and those of one source in turn with those of others.
 pub struct Hasher {
     pool: HashPool,
     /// How often something that was typed was compared with a hash, also with that of nobody.
@@ -172,8 +173,8 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashError::Overloaded`] at once if the queue is full.
-    pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
-        let made = self.pool.run(move |memory| PasswordHash::make(password.0.expose(), memory)).await?;
+    pub async fn hash(&self, source: Source, password: Password) -> Result<PasswordHash, HashError> {
+        let made = self.pool.run(source, move |memory| PasswordHash::make(password.0.expose(), memory)).await?;
         made.map_err(|_| HashError::GivenUp)
     }
 
@@ -182,8 +183,8 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashError::Overloaded`] at once if the queue is full.
-    pub async fn rehash(&self, typed: &str) -> Result<PasswordHash, HashError> {
-        self.hash(Password(normalize(typed))).await
+    pub async fn rehash(&self, source: Source, typed: &str) -> Result<PasswordHash, HashError> {
+        self.hash(source, Password(normalize(typed))).await
     }
 
     /// Compares what somebody typed with the hash of the account that they named.
@@ -193,7 +194,12 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashError::Overloaded`] at once if the queue is full.
-    pub async fn verify(&self, typed: &str, hash: Option<&PasswordHash>) -> Result<Verified, HashError> {
+    pub async fn verify(
+        &self,
+        source: Source,
+        typed: &str,
+        hash: Option<&PasswordHash>,
+    ) -> Result<Verified, HashError> {
         let possible = typed.chars().nth(MAX_PASSWORD_CHARS).is_none();
         let typed = normalize(if possible { typed } else { "" });
         let hash = hash.filter(|_| possible);
@@ -204,7 +210,7 @@ impl Hasher {
             compared.fetch_add(1, Ordering::Relaxed);
             hash.is_of(typed.expose(), memory)
         };
-        let equal = self.pool.run(compare).await?;
+        let equal = self.pool.run(source, compare).await?;
         let matches = equal.map_err(|_| HashError::GivenUp)? && exists;
         Ok(Verified { matches, needs_rehash: matches && weak })
     }
@@ -213,8 +219,12 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashError::Overloaded`] at once if the queue is full.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, HashError> {
-        self.pool.run(|_| work()).await
+    pub async fn run<T: Send + 'static>(
+        &self,
+        source: Source,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        self.pool.run(source, |_| work()).await
     }
 
     /// Counts the calls that wait or are being worked on.
@@ -233,8 +243,8 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashError::Overloaded`] if the queue is full.
-    pub fn require_room(&self) -> Result<(), HashError> {
-        self.pool.require_room()
+    pub fn require_room(&self, source: Source) -> Result<(), HashError> {
+        self.pool.require_room(source)
     }
 }
 
@@ -258,38 +268,38 @@ mod tests {
     #[tokio::test]
     async fn a_password_matches_its_own_hash_alone() {
         let hasher = Hasher::start(ONE).unwrap();
-        let hash = hasher.hash(password("correct horse battery")).await.unwrap();
-        assert_eq!(hasher.verify("correct horse battery", Some(&hash)).await, Ok(RIGHT));
-        assert_eq!(hasher.verify("correct horse batterz", Some(&hash)).await, Ok(WRONG));
-        assert_eq!(hasher.verify("", Some(&hash)).await, Ok(WRONG));
-        assert_eq!(hasher.verify("correct horse battery", None).await, Ok(WRONG));
-        let again = hasher.hash(password("correct horse battery")).await.unwrap();
+        let hash = hasher.hash(None, password("correct horse battery")).await.unwrap();
+        assert_eq!(hasher.verify(None, "correct horse battery", Some(&hash)).await, Ok(RIGHT));
+        assert_eq!(hasher.verify(None, "correct horse batterz", Some(&hash)).await, Ok(WRONG));
+        assert_eq!(hasher.verify(None, "", Some(&hash)).await, Ok(WRONG));
+        assert_eq!(hasher.verify(None, "correct horse battery", None).await, Ok(WRONG));
+        let again = hasher.hash(None, password("correct horse battery")).await.unwrap();
         assert_ne!(hash.expose(), again.expose(), "each hash has a salt of its own");
     }
 
     #[tokio::test]
     async fn a_password_typed_on_another_keyboard_is_the_same() {
         let hasher = Hasher::start(ONE).unwrap();
-        let composed = hasher.hash(password("caf\u{e9} caf\u{e9} caf\u{e9}")).await.unwrap();
-        assert_eq!(hasher.verify("cafe\u{301} cafe\u{301} cafe\u{301}", Some(&composed)).await, Ok(RIGHT));
+        let composed = hasher.hash(None, password("caf\u{e9} caf\u{e9} caf\u{e9}")).await.unwrap();
+        assert_eq!(hasher.verify(None, "cafe\u{301} cafe\u{301} cafe\u{301}", Some(&composed)).await, Ok(RIGHT));
     }
 
     #[tokio::test]
     async fn an_over_long_password_never_matches() {
         let hasher = Hasher::start(ONE).unwrap();
-        let empty = hasher.hash(password("")).await.unwrap();
+        let empty = hasher.hash(None, password("")).await.unwrap();
         let longest = "x".repeat(MAX_PASSWORD_CHARS);
-        let hash = hasher.hash(password(&longest)).await.unwrap();
-        assert_eq!(hasher.verify(&longest, Some(&hash)).await, Ok(RIGHT));
-        assert_eq!(hasher.verify(&format!("{longest}x"), Some(&hash)).await, Ok(WRONG));
-        assert_eq!(hasher.verify(&format!("{longest}x"), Some(&empty)).await, Ok(WRONG));
+        let hash = hasher.hash(None, password(&longest)).await.unwrap();
+        assert_eq!(hasher.verify(None, &longest, Some(&hash)).await, Ok(RIGHT));
+        assert_eq!(hasher.verify(None, &format!("{longest}x"), Some(&hash)).await, Ok(WRONG));
+        assert_eq!(hasher.verify(None, &format!("{longest}x"), Some(&empty)).await, Ok(WRONG));
     }
 
     #[tokio::test]
     async fn nobody_has_the_hash_of_nobody() {
         let hasher = Hasher::start(ONE).unwrap();
         let nobody = PasswordHash::of_nobody();
-        assert_eq!(hasher.verify("", Some(&nobody)).await, Ok(WRONG));
+        assert_eq!(hasher.verify(None, "", Some(&nobody)).await, Ok(WRONG));
         assert!(!nobody.is_weak(), "comparing with it costs what comparing with a new hash costs");
     }
 
@@ -297,10 +307,13 @@ mod tests {
     async fn a_weak_hash_is_to_be_made_again_once_the_password_was_right() {
         let hasher = Hasher::start(ONE).unwrap();
         let weak = PasswordHash::parse(WEAK).unwrap();
-        assert_eq!(hasher.verify("password", Some(&weak)).await, Ok(Verified { matches: true, needs_rehash: true }));
-        assert_eq!(hasher.verify("passwore", Some(&weak)).await, Ok(WRONG));
-        let strong = hasher.rehash("password").await.unwrap();
-        assert_eq!(hasher.verify("password", Some(&strong)).await, Ok(RIGHT));
+        assert_eq!(
+            hasher.verify(None, "password", Some(&weak)).await,
+            Ok(Verified { matches: true, needs_rehash: true })
+        );
+        assert_eq!(hasher.verify(None, "passwore", Some(&weak)).await, Ok(WRONG));
+        let strong = hasher.rehash(None, "password").await.unwrap();
+        assert_eq!(hasher.verify(None, "password", Some(&strong)).await, Ok(RIGHT));
     }
 
     #[test]

@@ -173,15 +173,13 @@ impl Gate {
     #[must_use]
     pub fn closes_completion(self) -> bool {
         match self {
-            Self::Deleted
-            | Self::ApprovalRejected
-            | Self::ApprovalExpired
-            | Self::Blocked
+            Self::Deleted | Self::ApprovalRejected | Self::ApprovalExpired | Self::Disabled => true,
+            // From outside all who have an account look alike: who is held, too, sets a password, and gets no further.
+            Self::Blocked
+            | Self::Suspended(_)
             | Self::NotYetValid
             | Self::NoLongerValid
-            | Self::Disabled => true,
-            Self::Suspended(cause) => cause != HoldCause::FailedSignIns,
-            Self::RealmSuspended
+            | Self::RealmSuspended
             | Self::ApprovalPending
             | Self::EmailNotVerified
             | Self::PasswordMustChange
@@ -272,6 +270,8 @@ pub struct User {
     pub version: i64,
     pub created_at: Timestamp,
     pub last_sign_in_at: Option<Timestamp>,
+    /// How often the address was registered while it waited for this decision.
+    pub registrations: i32,
 }
 
 impl User {
@@ -289,6 +289,27 @@ impl User {
             valid_until: self.valid_until,
             password_must_change: self.password_must_change,
         }
+    }
+
+    /// Whether the person proved that the mailbox is theirs. Until then nothing of the account is known to be theirs: a
+    /// stranger may have registered it.
+    #[must_use]
+    pub fn has_proven(&self) -> bool {
+        self.verified.as_ref().is_some_and(Verified::is_own_proof)
+    }
+
+    /// Whether somebody who knows the password may be the person: they proved the mailbox, or the realm asks for no proof
+    /// and nobody vouched for the address.
+    #[must_use]
+    pub fn password_counts(&self, verification_required: bool) -> bool {
+        self.has_proven() || (self.verified.is_none() && !verification_required)
+    }
+
+    /// Whether an address that nobody proved was registered again while it waited, so that a decision on what was read
+    /// before could be one on somebody else.
+    #[must_use]
+    pub fn was_registered_again(&self) -> bool {
+        self.registrations > 1 && !self.has_proven()
     }
 
     /// The cause's hold, if it is set.

@@ -58,6 +58,11 @@ impl Email {
         &self.identity
     }
 
+    /// What stands before the `@`, as typed.
+    fn local(&self) -> &str {
+        self.shown.rsplit_once('@').map_or("", |(local, _)| local)
+    }
+
     /// What stands behind the last `@` of the identity.
     #[must_use]
     pub fn domain(&self) -> &str {
@@ -76,6 +81,14 @@ impl fmt::Display for Email {
 pub fn identity(text: &str) -> String {
     let folded = caseless::default_case_fold_str(&text.trim().nfkc().collect::<String>());
     folded.nfkc().collect()
+}
+
+/// Whether mail to both reaches one mailbox, as far as can be known: the domains are one, and the local parts are equal
+/// but for the case of ASCII letters. Addresses of one identity may be of two mailboxes (`straße@`, `strasse@`).
+#[must_use]
+pub fn is_same_mailbox(one: &str, other: &str) -> bool {
+    let (Ok(one), Ok(other)) = (Email::parse(one), Email::parse(other)) else { return false };
+    one.domain() == other.domain() && one.local().eq_ignore_ascii_case(other.local())
 }
 
 fn check(text: &str) -> Result<(), EmailFault> {
@@ -120,6 +133,18 @@ mod tests {
     fn look_alikes_of_compatibility_are_one_identity() {
         assert_eq!(identity("ＡＮＮ@x.org"), identity("ann@x.org"));
         assert_eq!(identity("Straße@x.org"), identity("STRASSE@x.org"));
+    }
+
+    #[test]
+    fn one_identity_may_be_two_mailboxes() {
+        assert!(is_same_mailbox("Ann@Acme.example", "ann@acme.EXAMPLE"));
+        for (one, other) in
+            [("straße@x.org", "strasse@x.org"), ("ﬁn@x.org", "fin@x.org"), ("ＡＮＮ@x.org", "ann@x.org")]
+        {
+            assert_eq!(identity(one), identity(other));
+            assert!(!is_same_mailbox(one, other), "{one} {other}");
+        }
+        assert!(!is_same_mailbox("ann", "ann"));
     }
 
     #[test]

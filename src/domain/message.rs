@@ -1,6 +1,7 @@
 //! The mails that the service writes: which there are, to whom, with what in them. Their words are `mail`'s.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,12 +60,75 @@ templates! {
     Expired = "registration_expired"
     /// To the person: the link that sets a new password.
     PasswordReset = "password_reset"
+    /// To the owner of a registered address that an administrator vouched for or approved: the link that sets the first
+    /// password.
+    SetPassword = "set_password"
     /// To the person: the password was changed.
     PasswordChanged = "password_changed"
     /// To the person: a role was assigned.
     RoleAssigned = "role_assigned"
     /// To the person: a role was revoked.
     RoleRevoked = "role_revoked"
+}
+
+/// So many codes of a kind are made for one account within [`CODES_WITHIN`]: beyond, a stranger who keeps asking would
+/// void each link before its owner could use it.
+pub const CODES_AT_ONCE: u64 = 3;
+/// The time in which [`CODES_AT_ONCE`] are counted. A link lives for a third of it at least.
+pub const CODES_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// So many codes of a kind are made for one account within a day: one for each hour.
+pub const CODES_A_DAY: u64 = 24;
+/// What is counted as a day, back from now.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+impl Template {
+    /// Whether the mail proves a mailbox, or tells its owner how to: nothing else goes to an address that is not
+    /// verified.
+    #[must_use]
+    pub fn is_proof(self) -> bool {
+        match self {
+            Self::VerifyEmail | Self::PasswordReset | Self::SetPassword | Self::AddressTaken => true,
+            Self::ApprovalRequired
+            | Self::NewUserWaiting
+            | Self::Approved
+            | Self::Rejected
+            | Self::Suspended
+            | Self::SuspendedForFailures
+            | Self::Reinstated
+            | Self::Deleted
+            | Self::Restored
+            | Self::Expired
+            | Self::PasswordChanged
+            | Self::RoleAssigned
+            | Self::RoleRevoked => false,
+        }
+    }
+
+    /// How many of these mails one account gets within a day, of those that anybody can cause without a code's being
+    /// made; `None` = as many as are caused.
+    #[must_use]
+    pub fn most_a_day(self) -> Option<u64> {
+        match self {
+            Self::AddressTaken => Some(5),
+            // Who decides finds the others in the list.
+            Self::NewUserWaiting => Some(200),
+            Self::VerifyEmail
+            | Self::PasswordReset
+            | Self::SetPassword
+            | Self::ApprovalRequired
+            | Self::Approved
+            | Self::Rejected
+            | Self::Suspended
+            | Self::SuspendedForFailures
+            | Self::Reinstated
+            | Self::Deleted
+            | Self::Restored
+            | Self::Expired
+            | Self::PasswordChanged
+            | Self::RoleAssigned
+            | Self::RoleRevoked => None,
+        }
+    }
 }
 
 /// One mail to one person. It holds no code: the relay derives it from `code` at delivery.

@@ -15,6 +15,7 @@ pub mod handle;
 pub mod ids;
 pub mod message;
 pub mod organization;
+pub mod origin;
 pub mod password;
 pub mod permission;
 pub mod policy;

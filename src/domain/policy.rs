@@ -36,7 +36,7 @@ pub enum Founding {
     Nobody,
     /// The verified address is a listed contact of the organization.
     ListedContact,
-    /// Only of an organization that this very registration created.
+    /// Only of an organization that a registration created and that has no members yet, and once.
     FirstVerified,
 }
 
@@ -150,7 +150,13 @@ pub struct Policy {
     pub inactivity_days: u32,
     /// Suspends after so many consecutive failures; 0 = only throttle.
     pub failed_sign_ins: u32,
+    /// How long after an exchange a refresh token that was exchanged gets the same answer again, in seconds.
+    pub refresh_retry_seconds: u32,
 }
+
+/// The shortest and the longest `refresh_retry_seconds`: whoever steals a refresh token may use it for as long beside its
+/// owner, unnoticed; below, clients on slow networks lose their sessions.
+pub const REFRESH_RETRY_SECONDS: std::ops::RangeInclusive<u32> = 10..=60;
 
 /// NIST SP 800-63B-4 section 3.2.2 bounds consecutive failures by this.
 pub const FAILED_SIGN_INS_MAX: u32 = 100;
@@ -183,6 +189,7 @@ impl Default for Policy {
             initial_password: InitialPassword::SetByLink,
             inactivity_days: 0,
             failed_sign_ins: 0,
+            refresh_retry_seconds: 10,
         }
     }
 }

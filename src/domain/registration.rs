@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::account::{ApprovalState, User};
-use super::email::{Email, identity};
+use super::email::{Email, identity, is_same_mailbox};
 use super::organization::{Identifier, IdentifierFault, Member, Organization, canonical};
 use super::policy::{ApprovalBy, CodeFormat, CodeScheme, Founding, Policy, SelfRegistration};
 use super::snapshot::MembershipState;
@@ -162,21 +162,31 @@ pub fn hear(policy: &Policy, deciders: Deciders, verified: bool) -> bool {
     deciders != Deciders::Nobody && later == verified
 }
 
+/// What else the record knows of an organization that somebody might found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unfounded {
+    /// A registration made it; whose, does not matter: that one may never prove the address.
+    pub by_registration: bool,
+    /// Somebody else is an active member.
+    pub has_members: bool,
+}
+
 /// The name of the role that the owner of a verified address gets as the founder of the organization; `None` = it is not
-/// its founder. A contact for a single resource is not the organization's.
+/// its founder. `address` is the one that was mailed to. A contact for a single resource is not the organization's.
 #[must_use]
 pub fn founding_role<'a>(
     policy: &'a Policy,
     organization: &Organization,
     address: &str,
-    is_registrant: bool,
+    unfounded: Unfounded,
 ) -> Option<&'a str> {
     let contacts = organization.contacts.iter().filter(|contact| contact.resource.is_none());
     let mut addresses = contacts.flat_map(|contact| &contact.addresses);
     let founds = match policy.founding {
         Founding::Nobody => false,
-        Founding::ListedContact => addresses.any(|listed| identity(listed) == address),
-        Founding::FirstVerified => is_registrant,
+        // The mailbox that was proven, and not one that folds to the same.
+        Founding::ListedContact => addresses.any(|listed| is_same_mailbox(listed, address)),
+        Founding::FirstVerified => unfounded.by_registration && !unfounded.has_members,
     };
     policy.founding_role.as_deref().filter(|_| founds && organization.founded_at.is_none())
 }

@@ -14,9 +14,6 @@ use super::time::Timestamp;
 /// How long a session lasts, whatever is done in it (NIST SP 800-63B-4 section 2.1.3: at AAL1 no more than 30 days).
 pub const SESSION_TTL: Duration = Duration::from_secs(30 * 86_400);
 
-/// How long after an exchange the token that was exchanged gets the same answer again.
-pub const EXCHANGE_REPEATABLE: Duration = Duration::from_secs(10);
-
 /// The `client_id` of who signs in by themself.
 pub const PUBLIC_CLIENT: &str = "public";
 
@@ -73,10 +70,11 @@ impl Session {
         self.rotated_at.is_none_or(|at| at.hour() != now.hour())
     }
 
-    /// What comes of its token of a generation, for an account of this epoch.
+    /// What comes of its token of a generation, for an account of this epoch. For as long as `retry` after an exchange
+    /// the answer may be asked for again, unless the token in it was used.
     #[must_use]
-    pub fn exchange(&self, generation: i64, epoch: i64, now: Timestamp) -> Exchange {
-        let repeatable = self.rotated_at.is_some_and(|at| now < at.after(EXCHANGE_REPEATABLE));
+    pub fn exchange(&self, generation: i64, epoch: i64, retry: Duration, now: Timestamp) -> Exchange {
+        let repeatable = self.rotated_at.is_some_and(|at| now < at.after(retry));
         // A later generation than the newest one is of a record that was since restored from a backup.
         match self.generation.saturating_sub(generation) {
             _ if !self.is_live(epoch, now) => Exchange::Refused,
@@ -95,6 +93,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
+    const RETRY: Duration = Duration::from_secs(10);
 
     /// A session whose token was exchanged five times, the last time now.
     fn session() -> Session {
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_newest_token_is_exchanged_and_an_older_one_ends_the_family() {
-        let of = |generation| session().exchange(generation, 7, NOW);
+        let of = |generation| session().exchange(generation, 7, RETRY, NOW);
         assert_eq!([5, 4, 3, 0, -1].map(of), {
             use Exchange::{Repeat, Replay, Rotate};
             [Rotate, Repeat, Replay, Replay, Replay]
@@ -124,13 +123,13 @@ mod tests {
 
     #[test]
     fn the_answer_is_given_again_until_before_ten_seconds_have_passed() {
-        let after = |by| session().exchange(4, 7, NOW.after(by));
-        assert_eq!(after(EXCHANGE_REPEATABLE - Duration::from_micros(1)), Exchange::Repeat);
-        assert_eq!(after(EXCHANGE_REPEATABLE), Exchange::Replay);
+        let after = |by| session().exchange(4, 7, RETRY, NOW.after(by));
+        assert_eq!(after(RETRY - Duration::from_micros(1)), Exchange::Repeat);
+        assert_eq!(after(RETRY), Exchange::Replay);
         // Another replica's clock may be behind.
-        assert_eq!(session().exchange(4, 7, NOW.before(Duration::from_secs(60))), Exchange::Repeat);
+        assert_eq!(session().exchange(4, 7, RETRY, NOW.before(Duration::from_secs(60))), Exchange::Repeat);
         let fresh = Session { generation: 0, rotated_at: None, ..session() };
-        assert_eq!(fresh.exchange(-1, 7, NOW), Exchange::Replay);
+        assert_eq!(fresh.exchange(-1, 7, RETRY, NOW), Exchange::Replay);
     }
 
     #[test]
@@ -143,7 +142,7 @@ mod tests {
         ] {
             assert!(!over.is_live(7, NOW));
             for generation in 0..7 {
-                assert_eq!(over.exchange(generation, 7, NOW), Exchange::Refused, "{over:?}");
+                assert_eq!(over.exchange(generation, 7, RETRY, NOW), Exchange::Refused, "{over:?}");
             }
         }
     }

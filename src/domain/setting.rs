@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use super::policy::{
     ApprovalBy, CodeScheme, Founding, InitialPassword, Kind, MailText, OrganizationsPerUser, Policy, SelfRegistration,
     Team, Topic, UnknownCodes,
@@ -32,13 +34,13 @@ macro_rules! settings {
                 match self { $(Self::$variant(_) => concat!("policy.", $name),)* }
             }
 
-            /// Writes the value into a policy; says whether it was another one before.
-            pub fn apply(&self, policy: &mut Policy) -> bool {
+            /// Writes the value into a policy; answers what was there before and what is there now, if that is another
+            /// value.
+            pub fn apply(&self, policy: &mut Policy) -> Option<(Value, Value)> {
                 match self {
                     $(Self::$variant(value) => {
-                        let changes = policy.$field != *value;
-                        policy.$field = value.clone();
-                        changes
+                        let before = std::mem::replace(&mut policy.$field, value.clone());
+                        (before != *value).then(|| difference(json!(before), json!(value)))
                     })*
                 }
             }
@@ -75,6 +77,21 @@ settings! {
     "initial_password" InitialPassword = initial_password: InitialPassword;
     "inactivity_days" InactivityDays = inactivity_days: u32;
     "failed_sign_ins" FailedSignIns = failed_sign_ins: u32;
+    "refresh_retry_seconds" RefreshRetrySeconds = refresh_retry_seconds: u32;
+}
+
+/// Of two maps, what differs; of anything else, all.
+fn difference(before: Value, after: Value) -> (Value, Value) {
+    let (Value::Object(mut was), Value::Object(mut is)) = (before.clone(), after.clone()) else {
+        return (before, after);
+    };
+    let same: Vec<_> =
+        was.iter().filter(|(name, value)| is.get(*name) == Some(value)).map(|(name, _)| name.clone()).collect();
+    for name in same {
+        was.remove(&name);
+        is.remove(&name);
+    }
+    (Value::Object(was), Value::Object(is))
 }
 
 #[cfg(test)]
@@ -84,9 +101,13 @@ mod tests {
     #[test]
     fn applying_says_whether_anything_changed() {
         let mut policy = Policy::default();
-        assert!(Setting::FailedSignIns(5).apply(&mut policy));
-        assert!(!Setting::FailedSignIns(5).apply(&mut policy));
+        assert_eq!(Setting::FailedSignIns(5).apply(&mut policy), Some((json!(0), json!(5))));
+        assert_eq!(Setting::FailedSignIns(5).apply(&mut policy), None);
         assert_eq!(policy.failed_sign_ins, 5);
+        policy.messages = [("BLOCKED".to_owned(), "no".to_owned()), ("DELETED".to_owned(), "gone".to_owned())].into();
+        let messages = [("BLOCKED".to_owned(), "never".to_owned()), ("DELETED".to_owned(), "gone".to_owned())];
+        let (before, after) = Setting::Messages(messages.into()).apply(&mut policy).unwrap();
+        assert_eq!((before, after), (json!({ "BLOCKED": "no" }), json!({ "BLOCKED": "never" })), "what differs");
         assert!(Setting::NAMES.contains(&Setting::FailedSignIns(5).name()));
     }
 }

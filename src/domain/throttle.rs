@@ -2,9 +2,10 @@
 //!
 //! An account has one tally, which sign-in, reset codes and ChangePassword share. A place that is known to be the
 //! person's, because they got in from there before, has a tally beside it, so that what strangers do elsewhere does not
-//! stop the person there. An attempt counts as a failure from before anything is compared until it was found right: so
-//! many at once are as many as one after the other. Pure; the record keeps the tallies, `app` says where an attempt
-//! comes from.
+//! stop the person there. An attempt is under way from before anything is compared until it was found right or wrong; as
+//! many may be under way at once as could fail without a wait, and the others come behind them: so many at once are as
+//! many as one after the other, and right ones are no failures. Pure; the record keeps the tallies, `app` says where an
+//! attempt comes from.
 
 use std::time::Duration;
 
@@ -30,11 +31,18 @@ pub const STRANGE_FAILURES_MAX: u32 = 90;
 /// A tally that nothing was added to for so long is forgotten, and a place with it.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
-/// Failures in a row, and from when on there may be another attempt.
+/// An attempt that did not end for so long was cut off with its process, and counts as a failure. Twice what a call may
+/// take.
+pub const UNDER_WAY_MAX: Duration = Duration::from_secs(60);
+
+/// Failures in a row, from when on there may be another attempt, and attempts that have not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
     pub failures: u32,
     pub next_attempt_at: Timestamp,
+    pub under_way: u32,
+    /// When those under way count as failures.
+    pub under_way_until: Timestamp,
 }
 
 /// What the record knows of the attempts at an account, as far as one place is concerned.
@@ -46,37 +54,91 @@ pub struct Throttle {
     pub own: Option<Tally>,
 }
 
+/// What comes of wanting to try a password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// It may be tried: the tallies with this attempt under way.
+    Now(Throttle),
+    /// Not before others that are under way have ended: they may fail.
+    Behind,
+    /// Not before this time has passed.
+    After(Duration),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Right,
+    Wrong,
+    /// Nothing was compared.
+    NotMade,
+}
+
 impl Throttle {
-    /// Counts one more attempt, in advance, as the failure that it may become.
-    ///
-    /// # Errors
-    /// How long to wait, if it may not be made now.
-    pub fn attempt(&self, now: Timestamp) -> Result<Self, Duration> {
-        let (tally, most) = match self.own {
+    /// What comes of one more attempt.
+    #[must_use]
+    pub fn attempt(&self, now: Timestamp) -> Turn {
+        let account = self.account.as_of(now);
+        let own = self.own.map(|own| own.as_of(now));
+        let (tally, most) = match own {
             Some(own) => (own, FAILURES_MAX),
-            None => (self.account, STRANGE_FAILURES_MAX),
+            None => (account, STRANGE_FAILURES_MAX),
         };
-        if self.account.failures >= most {
-            return Err(LONGEST_WAIT);
+        if account.failures >= most {
+            return Turn::After(LONGEST_WAIT);
         }
         if now < tally.next_attempt_at {
-            return Err(tally.next_attempt_at.since(now).min(LONGEST_WAIT));
+            return Turn::After(tally.next_attempt_at.since(now).min(LONGEST_WAIT));
         }
-        let counted = tally.counted(now);
-        Ok(match self.own {
-            Some(_) => {
-                let account = Tally { failures: self.account.failures + 1, ..self.account };
-                Self { account, own: Some(counted) }
+        let at_once = FREE_FAILURES.saturating_sub(tally.failures).max(1);
+        if tally.under_way >= at_once || account.failures + account.under_way >= most {
+            return Turn::Behind;
+        }
+        Turn::Now(Self { account: account.begun(now), own: own.map(|own| own.begun(now)) })
+    }
+
+    /// The tallies once an attempt has ended, which began at a place that was known then, or not.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome, was_known: bool, now: Timestamp) -> Self {
+        let account = self.account.as_of(now).ended();
+        let own = self.own.map(|own| own.as_of(now)).map(|own| if was_known { own.ended() } else { own });
+        match outcome {
+            Outcome::NotMade => Self { account, own },
+            Outcome::Right => Self { account: account.forgiven(), own: Some(own.unwrap_or_default().forgiven()) },
+            Outcome::Wrong if was_known => {
+                // The account's wait is that of places which are not known.
+                let account = Tally { failures: account.failures.saturating_add(1), ..account };
+                Self { account, own: own.map(|own| own.failed(now)) }
             }
-            None => Self { account: counted, own: None },
-        })
+            Outcome::Wrong => Self { account: account.failed(now), own },
+        }
     }
 }
 
 impl Tally {
-    fn counted(self, now: Timestamp) -> Self {
+    /// With those as failures that should have ended.
+    fn as_of(self, now: Timestamp) -> Self {
+        if self.under_way == 0 || now < self.under_way_until {
+            return self;
+        }
+        Self { failures: self.failures.saturating_add(self.under_way), under_way: 0, ..self }
+    }
+
+    fn begun(self, now: Timestamp) -> Self {
+        Self { under_way: self.under_way + 1, under_way_until: now.after(UNDER_WAY_MAX), ..self }
+    }
+
+    fn ended(self) -> Self {
+        Self { under_way: self.under_way.saturating_sub(1), ..self }
+    }
+
+    fn forgiven(self) -> Self {
+        Self { failures: 0, next_attempt_at: Timestamp::default(), ..self }
+    }
+
+    fn failed(self, now: Timestamp) -> Self {
         let failures = self.failures.saturating_add(1);
-        Self { failures, next_attempt_at: now.after(wait_after(failures)) }
+        Self { failures, next_attempt_at: now.after(wait_after(failures)), ..self }
     }
 }
 
@@ -95,14 +157,25 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
-    /// Attempts one after the other, without waiting, until one may not be made.
+    /// Wrong attempts one after the other, without waiting, until one may not be made.
     fn until_refused(mut throttle: Throttle, now: Timestamp) -> (Throttle, u32) {
         let mut made = 0;
-        while let Ok(next) = throttle.attempt(now) {
-            throttle = next;
+        while let Turn::Now(begun) = throttle.attempt(now) {
+            throttle = begun.ended(Outcome::Wrong, begun.own.is_some(), now);
             made += 1;
         }
         (throttle, made)
+    }
+
+    /// Attempts that begin at once, until one comes behind the others.
+    fn at_once(mut throttle: Throttle) -> (Throttle, u32) {
+        let mut begun = 0;
+        while let Turn::Now(next) = throttle.attempt(NOW) {
+            throttle = next;
+            begun += 1;
+        }
+        assert_eq!(throttle.attempt(NOW), Turn::Behind);
+        (throttle, begun)
     }
 
     #[test]
@@ -116,8 +189,47 @@ mod tests {
     fn without_waiting_only_the_free_attempts_are_made() {
         let (throttle, made) = until_refused(Throttle::default(), NOW);
         assert_eq!(made, FREE_FAILURES);
-        assert_eq!(throttle.attempt(NOW), Err(FIRST_WAIT));
-        assert!(throttle.attempt(NOW.after(FIRST_WAIT)).is_ok());
+        assert_eq!(throttle.attempt(NOW), Turn::After(FIRST_WAIT));
+        assert!(matches!(throttle.attempt(NOW.after(FIRST_WAIT)), Turn::Now(_)));
+    }
+
+    #[test]
+    fn as_many_begin_at_once_as_could_fail_without_a_wait() {
+        let (mut throttle, begun) = at_once(Throttle::default());
+        assert_eq!(begun, FREE_FAILURES);
+        for _ in 0..begun {
+            throttle = throttle.ended(Outcome::Wrong, false, NOW);
+        }
+        assert_eq!(throttle.attempt(NOW), Turn::After(FIRST_WAIT), "no more than one after the other");
+        let after = NOW.after(FIRST_WAIT);
+        let Turn::Now(one) = throttle.attempt(after) else { panic!("the wait is over") };
+        assert_eq!(one.attempt(after), Turn::Behind, "then one at a time");
+    }
+
+    #[test]
+    fn right_attempts_at_once_are_no_failures() {
+        let (mut throttle, begun) = at_once(Throttle::default());
+        for _ in 0..begun {
+            throttle = throttle.ended(Outcome::Right, false, NOW);
+        }
+        assert_eq!((throttle.account.failures, throttle.account.under_way), (0, 0));
+        assert_eq!(throttle.own, Some(Tally::default()), "the place is the person's from now on");
+        assert_eq!(at_once(throttle).1, FREE_FAILURES);
+    }
+
+    #[test]
+    fn what_was_not_made_leaves_no_trace() {
+        let Turn::Now(begun) = Throttle::default().attempt(NOW) else { panic!("it is the first") };
+        let Throttle { account, own } = begun.ended(Outcome::NotMade, false, NOW);
+        assert_eq!((account.failures, account.under_way, own), (0, 0, None));
+    }
+
+    #[test]
+    fn attempts_that_were_cut_off_are_failures_in_the_end() {
+        let (cut_off, _) = at_once(Throttle::default());
+        let late = NOW.after(UNDER_WAY_MAX);
+        let Turn::Now(one) = cut_off.attempt(late) else { panic!("nothing is under way any more") };
+        assert_eq!((one.account.failures, one.account.under_way), (FREE_FAILURES, 1));
     }
 
     #[test]
@@ -137,9 +249,10 @@ mod tests {
             let (mut account, mut own, mut now) = (Tally::default(), Tally::default(), NOW);
             for known in places {
                 now = now.after(LONGEST_WAIT);
-                if let Ok(next) = (Throttle { account, own: known.then_some(own) }).attempt(now) {
-                    account = next.account;
-                    own = next.own.unwrap_or(own);
+                if let Turn::Now(begun) = (Throttle { account, own: known.then_some(own) }).attempt(now) {
+                    let after = begun.ended(Outcome::Wrong, known, now);
+                    account = after.account;
+                    own = after.own.unwrap_or(own);
                 }
                 prop_assert!(known || account.failures <= FAILURES_MAX);
             }

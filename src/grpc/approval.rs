@@ -84,6 +84,7 @@ fn list(request: pb::ListRegistrationsRequest) -> Result<ListRegistrations, crat
 fn registration(registration: Registration) -> pb::Registration {
     let Registration { user, organization, codes, registered_at, expires_at } = registration;
     pb::Registration {
+        registration_count: user.user.registrations,
         user: Some(shown(user)),
         organization: organization.map(|(id, slug)| pb::OrganizationRef { id: id.to_string(), slug }),
         codes: codes.into_iter().collect(),

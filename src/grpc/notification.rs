@@ -6,7 +6,11 @@ use super::api::{Api, Called};
 use super::convert::{Fields, instant, principal};
 use super::pb::{self, notification_service_server::NotificationService};
 use crate::app::{Error, ListMessages, MessageView};
+use crate::domain::ids::MessageId;
 use crate::domain::message::{Message, MessageState, Template};
+
+/// The most mails that one call puts back.
+const RETRIED_MAX: usize = 100;
 
 #[tonic::async_trait]
 impl NotificationService for Api {
@@ -28,11 +32,19 @@ impl NotificationService for Api {
         let (mut called, request) = Called::new(request)?;
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
-        let pb::RetryMessageRequest { message: id, request_id: _ } = request;
-        let id = fields.id("message", &id).into();
-        let id = called.parsed(fields.finish(id))?;
-        let done = called.answer(self.app.retry_message(&called.ctx, id).await)?;
-        Ok(Response::new(pb::RetryMessageResponse { message: Some(message(done.value)) }))
+        let pb::RetryMessageRequest { message: first, request_id: _, messages: further } = request;
+        fields.count("messages", further.len(), 0..=RETRIED_MAX);
+        let mut ids: Vec<MessageId> = vec![];
+        if further.is_empty() || !first.is_empty() {
+            ids.push(fields.id("message", &first).into());
+        }
+        for (at, id) in further.iter().enumerate() {
+            ids.push(fields.id(&format!("messages[{at}]"), id).into());
+        }
+        let ids = called.parsed(fields.finish(ids))?;
+        let done = called.answer(self.app.retry_messages(&called.ctx, &ids).await)?;
+        let messages: Vec<_> = done.value.into_iter().map(message).collect();
+        Ok(Response::new(pb::RetryMessageResponse { message: messages.first().cloned(), messages }))
     }
 }
 

@@ -11,7 +11,10 @@ use super::mask::Mask;
 use super::pb;
 use crate::app::Reason;
 use crate::domain::account::Gate;
-use crate::domain::policy::{CodeScheme, FAILED_SIGN_INS_MAX, InitialPassword, Kind, MailText, Topic};
+use crate::domain::origin::{BaseUrl, OriginFault};
+use crate::domain::policy::{
+    CodeScheme, FAILED_SIGN_INS_MAX, InitialPassword, Kind, MailText, REFRESH_RETRY_SECONDS, Topic,
+};
 use crate::domain::setting::Setting;
 use words::{
     read_approval, read_code_format, read_fallback, read_founding, read_initial_password, read_organizations,
@@ -26,8 +29,6 @@ const SCHEMES_MAX: usize = 16;
 const KINDS_MAX: usize = 100;
 /// The longest period of a policy: ten years.
 const DAYS_MAX: u32 = 3650;
-/// The longest base URL, in bytes.
-const URL_BYTES_MAX: usize = 2048;
 /// The longest words of a gate.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
@@ -64,6 +65,7 @@ pub(super) fn settings(fields: &mut Fields, mask: &Mask, policy: pb::Policy) -> 
         initial_password,
         inactivity_days,
         failed_sign_ins,
+        refresh_retry_seconds,
     } = policy;
     let mut read = Reader { fields, mask, settings: vec![] };
     read.word("self_registration", self_registration, read_self_registration, Setting::SelfRegistration);
@@ -92,6 +94,7 @@ pub(super) fn settings(fields: &mut Fields, mask: &Mask, policy: pb::Policy) -> 
     read.word("initial_password", initial_password, by_link, Setting::InitialPassword);
     read.word("inactivity_days", inactivity_days, never_inactive, Setting::InactivityDays);
     read.number("failed_sign_ins", failed_sign_ins, 0..=FAILED_SIGN_INS_MAX, Setting::FailedSignIns);
+    read.number("refresh_retry_seconds", refresh_retry_seconds, REFRESH_RETRY_SECONDS, Setting::RefreshRetrySeconds);
     read.settings
 }
 
@@ -153,11 +156,12 @@ impl Reader<'_> {
 
     fn url(&mut self, name: &str, given: String) {
         self.take(name, !given.is_empty(), |fields, path| {
-            if !is_base_url(&given) {
-                let form = format!("an absolute http or https URL without query, at most {URL_BYTES_MAX} bytes");
-                fields.wrong(path, format!("is {given:?}, allowed is {form}"));
+            // Whether the server allows its origin is for whoever knows the settings to say.
+            match BaseUrl::parse(&given) {
+                Err(OriginFault::Form) => fields.wrong(path, format!("{given:?} {}", OriginFault::Form)),
+                Ok(_) | Err(OriginFault::Plaintext) => return Some(Setting::BaseUrl(given)),
             }
-            Some(Setting::BaseUrl(given))
+            None
         });
     }
 
@@ -259,15 +263,6 @@ fn mails(_: &mut Fields, _: &str, given: BTreeMap<String, pb::MailText>) -> BTre
     given.into_iter().map(|(name, pb::MailText { subject, text })| (name, MailText { subject, text })).collect()
 }
 
-/// Whether links can begin with it: an absolute http or https URL without user, query and fragment.
-fn is_base_url(text: &str) -> bool {
-    let Ok(url) = text.parse::<http::Uri>() else { return false };
-    let web = matches!(url.scheme_str(), Some("http" | "https"));
-    let host = url.host().is_some_and(|host| !host.is_empty());
-    let plain = !text.contains(['?', '#', '@']) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    web && host && plain && text.len() <= URL_BYTES_MAX
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,25 +318,6 @@ mod tests {
             let read = settings(&mut fields, &Mask::Populated, given);
             let refused = format!("{:?}", fields.finish(read).unwrap_err());
             assert!(refused.contains(path) && refused.contains("not offered yet"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn links_begin_with_an_absolute_url() {
-        for url in ["https://portal.example", "http://localhost:8080/app/"] {
-            assert!(is_base_url(url), "{url}");
-        }
-        for url in [
-            "",
-            "portal.example",
-            "/app",
-            "ftp://x.org",
-            "https://",
-            "https://x.org?a",
-            "https://u@x.org",
-            "https://x.org/#a",
-        ] {
-            assert!(!is_base_url(url), "{url}");
         }
     }
 }

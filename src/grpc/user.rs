@@ -247,6 +247,7 @@ pub(super) fn shown(view: UserView) -> pb::User {
         version: _,
         created_at,
         last_sign_in_at: _,
+        registrations: _,
     } = user;
     let named = |id| principal(id, names.get(&id));
     let Approval { state, at, by, note } = approval;

@@ -13,6 +13,10 @@ pub enum DeliveryError {
     /// This mail, for now.
     #[error("the mail server did not take the mail: {0}")]
     Deferred(String),
+    /// Not by its policy (RFC 3463: 5.7.x): what the operator has to see to, at this server or that one, and may be put
+    /// right before the last attempt.
+    #[error("the mail server refuses by its policy: {0}")]
+    Policy(String),
     /// This mail, for good.
     #[error("the mail server refused the mail for good: {0}")]
     Refused(String),

@@ -29,6 +29,7 @@ pub use transport::Transport;
 
 use crate::domain::ids::MessageId;
 use crate::domain::message::{Mail, Template};
+use crate::domain::origin::{AllowedOrigin, BaseUrl};
 use crate::domain::realm::Realm;
 use crate::domain::time::Timestamp;
 use text::one_line;
@@ -76,6 +77,9 @@ pub enum SendError {
     /// It never will.
     #[error(transparent)]
     Unsendable(#[from] RenderError),
+    /// It would lead where the operator of the server does not allow it.
+    #[error("the realm's base_url is not among the server's base_url_origins")]
+    Origin,
     /// The transport did not take it.
     #[error(transparent)]
     Undelivered(#[from] DeliveryError),
@@ -86,6 +90,21 @@ impl SendError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Unsendable(_) | Self::Undelivered(DeliveryError::Refused(_)))
+    }
+
+    /// What the server said, if it refused this mail for good.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Undelivered(DeliveryError::Refused(cause)) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refused by its policy.
+    #[must_use]
+    pub fn is_of_policy(&self) -> bool {
+        matches!(self, Self::Undelivered(DeliveryError::Policy(_)))
     }
 
     /// Whether no other mail would have left either.
@@ -100,6 +119,8 @@ impl SendError {
 pub struct Mailer {
     pub from: Mailbox,
     pub transport: Transport,
+    /// Where links may lead. A realm may have been configured while others were allowed.
+    pub base_url_origins: Vec<AllowedOrigin>,
 }
 
 impl Mailer {
@@ -115,8 +136,16 @@ impl Mailer {
         realm: &Realm,
         code: Option<&str>,
     ) -> Result<(), SendError> {
+        if !self.leads_where_allowed(realm) {
+            return Err(SendError::Origin);
+        }
         let message = render(&Draft { id, mail, created_at, realm, code, from: &self.from })?;
         Ok(self.transport.deliver(id, mail.template, &message).await?)
+    }
+
+    fn leads_where_allowed(&self, realm: &Realm) -> bool {
+        let url = BaseUrl::parse(&realm.policy.base_url);
+        url.is_ok_and(|url| self.base_url_origins.iter().any(|origin| origin.covers(&url)))
     }
 
     /// Says that no mail follows for now.
@@ -171,7 +200,7 @@ fn plain(text: String) -> SinglePart {
 fn path(template: Template) -> Option<&'static str> {
     match template {
         Template::VerifyEmail => Some("verify-email"),
-        Template::PasswordReset => Some("reset-password"),
+        Template::PasswordReset | Template::SetPassword => Some("reset-password"),
         Template::ApprovalRequired
         | Template::NewUserWaiting
         | Template::Approved
@@ -193,6 +222,10 @@ fn path(template: Template) -> Option<&'static str> {
 fn values(mail: &Mail, realm: &Realm, link: Option<&str>) -> BTreeMap<String, String> {
     let mut values: BTreeMap<_, _> =
         mail.parameters.iter().map(|(name, value)| (name.clone(), one_line(value, VALUE_CHARS_MAX))).collect();
+    // A mail that an earlier release wrote lacks what templates name since.
+    for name in templates::variables(mail.template) {
+        values.entry(name.to_owned()).or_default();
+    }
     values.insert("realm".to_owned(), one_line(&realm.title, VALUE_CHARS_MAX));
     values.insert("portal".to_owned(), portal(realm).to_owned());
     if let Some(link) = link {

@@ -229,6 +229,9 @@ async fn converse(connection: &mut AsyncSmtpConnection, message: &Message, conte
 fn meaning(step: Step, error: &Error) -> DeliveryError {
     match error.status() {
         Some(_) if is_lost(error) => server_fault("sending", error),
+        Some(code) if code.severity == Severity::PermanentNegativeCompletion && is_of_policy(&words(error)) => {
+            DeliveryError::Policy(cause(error))
+        }
         Some(code) if is_final(step, code) => DeliveryError::Refused(cause(error)),
         Some(_) | None => DeliveryError::Deferred(cause(error)),
     }
@@ -250,6 +253,17 @@ fn trust(host: &str, ca: Option<&[u8]>) -> Result<TlsParameters, SmtpError> {
 /// Whether what is sent to that host stays on this machine.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a server's words say that it refuses by a policy of its own, and not for what the mail is: 5.7.x, "security or
+/// policy" (RFC 3463 section 3.8), such as a relay that does not know this client.
+fn is_of_policy(words: &str) -> bool {
+    enhanced(words).is_some_and(|code| code.starts_with("5.7."))
+}
+
+/// What a server said beside its code.
+fn words(error: &Error) -> String {
+    error.source().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Whether a refusal is about this very mail and stands: 55x (RFC 5321 section 4.2.1, "mail system") of a recipient or
@@ -276,7 +290,7 @@ fn server_fault(doing: &str, error: &Error) -> DeliveryError {
 /// Why it failed, without a word of the server's but its codes.
 fn cause(error: &Error) -> String {
     if let Some(code) = error.status() {
-        return match error.source().and_then(|words| enhanced(&words.to_string())) {
+        return match enhanced(&words(error)) {
             Some(enhanced) => format!("{code} {enhanced}"),
             None => code.to_string(),
         };
@@ -329,6 +343,7 @@ mod tests {
     #[test]
     fn of_a_servers_words_the_enhanced_code_alone_is_kept() {
         assert_eq!(enhanced("5.1.1 <ann@example.com>: unknown").as_deref(), Some("5.1.1"));
+        assert!(is_of_policy("5.7.1 relay access denied") && !is_of_policy("5.1.1 unknown") && !is_of_policy("no"));
         for words in ["", "ann@example.com 5.1.1", "5.1", "5.1.1.1", "5.1.x", "5..1", "10.0.0.1234", "a.b.c"] {
             assert_eq!(enhanced(words), None, "{words}");
         }

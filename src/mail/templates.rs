@@ -11,10 +11,11 @@ use std::fmt;
 
 use minijinja::{Environment, UndefinedBehavior};
 
-use super::text::{lines, one_line};
+use super::text::{lines, one_line, unlinked};
 use crate::domain::message::Template;
 use crate::domain::policy::MailText;
 use crate::domain::realm::Realm;
+pub(super) use shipped::variables;
 
 /// Longest subject, as a template and as a header, in characters: beyond, mail programs show none of it.
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -64,6 +65,10 @@ pub enum Fault {
     Empty(Part),
     #[error("the text does not show {{{{ link }}}}, without which this mail is of no use")]
     NoLink,
+    #[error("{{{{ link }}}} does not stand on a line of its own")]
+    LinkNotAlone,
+    #[error("the {0} holds an address; links are {{{{ link }}}} and {{{{ portal }}}} alone, each between spaces")]
+    Address(Part),
 }
 
 /// Checks a realm's own words for a mail by filling them, once with values and once with empty ones. An empty part is
@@ -74,18 +79,26 @@ pub enum Fault {
 pub fn check(template: Template, own: &MailText) -> Result<(), Fault> {
     for value in ["a value", ""] {
         let values = sample(template, value);
-        if !own.subject.is_empty() {
-            fill(Part::Subject, &own.subject, &values)?;
+        if !own.subject.is_empty() && holds_address(&fill(Part::Subject, &own.subject, &values)?, &values) {
+            return Err(Fault::Address(Part::Subject));
         }
         if own.text.is_empty() {
             continue;
         }
         let text = fill(Part::Text, &own.text, &values)?;
+        if holds_address(&text, &values) {
+            return Err(Fault::Address(Part::Text));
+        }
         if values.get("link").is_some_and(|link| !text.contains(link)) {
             return Err(Fault::NoLink);
         }
     }
     Ok(())
+}
+
+/// Whether filled words hold an address that is none of the mail's own; values that could be one are not in them.
+fn holds_address(filled: &str, values: &Values) -> bool {
+    filled != unlinked(filled, &own_links(values)) || filled.contains("[.]") || filled.contains("[:]")
 }
 
 /// Everything that a template of that mail may name, with that value; what is never empty has one of its own.
@@ -136,6 +149,10 @@ fn fill(part: Part, source: &str, values: &Values) -> Result<String, Fault> {
         return Err(Fault::NotPlain(part));
     }
     let filled = render(part, source, values).map_err(|error| Fault::Template(part, error))?;
+    let link = values.get("link").filter(|_| part == Part::Text);
+    if link.is_some_and(|link| filled.lines().any(|line| line.contains(link.as_str()) && line.trim() != link)) {
+        return Err(Fault::LinkNotAlone);
+    }
     match filled.len() {
         0 => Err(Fault::Empty(part)),
         given if given > FILLED_BYTES_MAX => Err(Fault::Grown { part, given, limit: FILLED_BYTES_MAX }),
@@ -147,11 +164,16 @@ fn fill(part: Part, source: &str, values: &Values) -> Result<String, Fault> {
 fn render(part: Part, source: &str, values: &Values) -> Result<String, minijinja::Error> {
     let mut plain_text = Environment::empty();
     plain_text.set_undefined_behavior(UndefinedBehavior::Strict);
-    let filled = plain_text.render_str(source, values)?;
+    let filled = unlinked(&plain_text.render_str(source, values)?, &own_links(values));
     Ok(match part {
         Part::Subject => one_line(&filled, SUBJECT_CHARS_MAX),
         Part::Text => lines(&filled),
     })
+}
+
+/// The addresses that lead somewhere: the mail's link, and the portal of the realm.
+fn own_links(values: &Values) -> Vec<&str> {
+    ["link", "portal"].iter().filter_map(|name| values.get(*name)).map(String::as_str).collect()
 }
 
 /// Whether a template only shows names and has conditions on names. What stands between braces can't hold a brace, so
@@ -260,11 +282,42 @@ mod tests {
     }
 
     #[test]
+    fn no_words_lead_anywhere_but_to_the_portal() {
+        for own in [
+            "See https://evil.example",
+            "evil.example",
+            "www.evil.example",
+            "https://evil.example/?next={{ portal }}",
+            "{{ portal }}.evil.example",
+            "{{ portal }}@evil.example",
+            "evil[.]example",
+        ] {
+            let refused = check(Template::Approved, &text(own));
+            assert!(matches!(refused, Err(Fault::Address(Part::Text))), "{own}: {refused:?}");
+            let subject = MailText { subject: own.to_owned(), text: String::new() };
+            assert!(check(Template::Approved, &subject).is_err(), "{own}");
+        }
+        for own in
+            ["Go to {{ link }}", "{{ link }}.", "https://evil.example/?next={{ link }}", "{{ link }}@evil.example"]
+        {
+            let refused = check(Template::VerifyEmail, &text(own));
+            assert!(matches!(refused, Err(Fault::LinkNotAlone)), "{own}: {refused:?}");
+        }
+        for own in ["Hi {{ name }}, sign in at {{ portal }}.", "Write to help@acme.example", "{{ realm }} e.g. 3.5"] {
+            assert!(
+                check(Template::Approved, &text(own)).is_ok(),
+                "{own}: {:?}",
+                check(Template::Approved, &text(own))
+            );
+        }
+    }
+
+    #[test]
     fn a_mail_with_a_link_always_shows_it() {
         assert!(matches!(check(Template::VerifyEmail, &text("Welcome!")), Err(Fault::NoLink)));
         let sometimes = "Welcome!{% if name %} {{ link }}{% endif %}";
         assert!(matches!(check(Template::VerifyEmail, &text(sometimes)), Err(Fault::NoLink)));
-        assert!(check(Template::VerifyEmail, &text("Go to {{ link }}.")).is_ok());
+        assert!(check(Template::VerifyEmail, &text("Go to\n{{ link }}\nnow.")).is_ok());
         assert!(check(Template::VerifyEmail, &MailText::default()).is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::account::VerifiedHow;
 use crate::domain::event::{Company, Conferred, Event, Person};
 use crate::domain::ids::{CodeId, EntryId, OrganizationId, RealmId, UserId};
 use crate::domain::policy::{MailText, Policy};
@@ -34,7 +35,7 @@ fn realm(mails: impl IntoIterator<Item = (Template, &'static str, &'static str)>
 }
 
 fn person(name: &str) -> Person {
-    Person { id: UserId(Uuid::from_u128(2)), email: "ann@example.com".into(), name: name.into() }
+    Person { id: UserId(Uuid::from_u128(2)), email: "ann@example.com".into(), name: name.into(), verified: true }
 }
 
 fn company() -> Option<Company> {
@@ -187,16 +188,15 @@ fn a_text_that_can_not_go_out_as_it_is_is_encoded() {
     assert!(whole.split("\r\n").all(|line| line.len() <= LINE_BYTES_MAX) && !whole.contains("7bit"), "{whole}");
 }
 
+/// Somebody proved their address and waits for a decision.
+fn verified(person: Person, organization: Option<Company>) -> Event {
+    let how = VerifiedHow::Link;
+    Event::EmailVerified { person, how, approved: false, awaits_approval: true, organization }
+}
+
 #[test]
 fn a_realm_has_its_own_subject_to_the_letter() {
-    let received = Event::Registered {
-        person: person("Ann"),
-        organization: company(),
-        verify: CodeId(Uuid::from_u128(4)),
-        approval_required: true,
-        again: false,
-    };
-    let received = received.mails().remove(1);
+    let received = mail(&verified(person("Ann"), company()));
     let (head, text, _) = read(&received, &realm([]));
     assert!(head.contains("\r\nSubject: Registration: Admin Approval Required\r\n"), "{head}");
     let own = realm([(Template::ApprovalRequired, "Symmetry Registration: Admin Approval Required", "")]);
@@ -207,11 +207,17 @@ fn a_realm_has_its_own_subject_to_the_letter() {
 
 #[test]
 fn approvers_hear_who_waits() {
-    let event =
-        Event::ApprovalAwaited { person: person("Bob"), organization: company(), approvers: vec![person("Ann")] };
-    let (head, text, _) = read(&mail(&event), &realm([]));
+    let told = |again| {
+        let approvers = vec![person("Ann")];
+        read(
+            &mail(&Event::ApprovalAwaited { person: person("Bob"), organization: company(), approvers, again }),
+            &realm([]),
+        )
+    };
+    let (head, text, _) = told(false);
     assert!(head.contains("\r\nSubject: A New User Is Waiting for your Approval\r\n"), "{head}");
     assert!(text.contains("\n\nName: Bob\nE-mail: ann@example.com\nOrganization: Initech\n\n"), "{text}");
+    assert!(!text.contains("registered again") && told(true).1.contains("registered again"), "{text}");
 }
 
 #[test]
@@ -225,31 +231,67 @@ fn broken_words_give_way_to_the_shipped_ones() {
 }
 
 #[test]
-fn who_is_approved_hears_what_is_still_missing() {
-    let approved = |still_unverified| {
-        let event = Event::RegistrationApproved { person: person("Ann"), organization: company(), still_unverified };
-        read(&mail(&event), &realm([])).1
+fn who_is_approved_hears_how_to_get_in() {
+    let approved = |to_set_password| {
+        Event::RegistrationApproved { person: person("Ann"), organization: company(), to_set_password }.mails()
     };
-    assert!(approved(true).contains("your e-mail address is not verified"), "{}", approved(true));
+    assert_eq!(approved(true), []);
+    let (_, text, _) = read(&approved(false)[0], &realm([]));
     assert!(
-        approved(false)
-            .ends_with("for Initech was approved.\n\nYou can sign in now at https://portal.example.org:8443/a")
+        text.ends_with("for Initech was approved.\n\nYou can sign in now at https://portal.example.org:8443/a"),
+        "{text}"
     );
+    let reset = Some(CodeId(Uuid::from_u128(4)));
+    let unproven = Person { verified: false, ..person("Ann") };
+    for (how, told) in [(true, "an administrator approved"), (false, "an administrator of Acme & Sons confirmed")] {
+        let event = Event::PasswordToBeSet { person: unproven.clone(), reset, approved: how };
+        let (_, text, _) = read(&mail(&event), &realm([]));
+        assert!(text.contains(told) && text.contains("reset-password?code="), "{text}");
+    }
+}
+
+#[test]
+fn nothing_but_proofs_goes_to_an_address_that_nobody_verified() {
+    let unverified = Person { verified: false, ..person("Ann") };
+    let conferred = Conferred { person: Some(unverified.clone()), ..conferred() };
+    let events = [
+        verified(unverified.clone(), company()),
+        Event::RegistrationRejected { person: unverified.clone(), organization: None, reason: "no".into() },
+        Event::UserSuspended { person: unverified.clone(), organization: None, reason: "no".into() },
+        Event::RegistrationExpired { person: unverified.clone() },
+        Event::RoleAssigned(conferred),
+    ];
+    assert_eq!(events.iter().flat_map(Event::mails).collect::<Vec<_>>(), []);
+    let registered = Event::Registered {
+        person: unverified,
+        organization: company(),
+        verify: Some(CodeId(Uuid::from_u128(4))),
+        again: false,
+    };
+    assert_eq!(mail(&registered).template, Template::VerifyEmail);
+}
+
+/// Somebody has a role.
+fn conferred() -> Conferred {
+    Conferred {
+        entry: EntryId(Uuid::from_u128(5)),
+        principal: UserId(Uuid::from_u128(2)).into(),
+        person: Some(person("")),
+        organization: None,
+        what: "Auditor".into(),
+        role: None,
+    }
 }
 
 #[test]
 fn a_mail_that_a_stranger_can_cause_shows_nothing_that_they_typed() {
     let (stranger, code) = (person("Win a prize at evil.example"), CodeId(Uuid::from_u128(4)));
-    let registered = Event::Registered {
-        person: stranger.clone(),
-        organization: None,
-        verify: code,
-        approval_required: true,
-        again: false,
-    };
-    let reset = Event::PasswordResetSent { person: stranger, reset: code };
-    let taken = Event::AddressTaken { owner: None, email: "ann@example.com".into() };
-    for mail in [registered, reset, taken].iter().flat_map(Event::mails) {
+    let registered =
+        Event::Registered { person: stranger.clone(), organization: None, verify: Some(code), again: false };
+    let approved = Event::PasswordToBeSet { person: stranger.clone(), reset: Some(code), approved: true };
+    let reset = Event::PasswordResetSent { person: stranger.clone(), reset: code };
+    let taken = Event::AddressTaken { owner: Some(stranger) };
+    for mail in [registered, approved, reset, taken].iter().flat_map(Event::mails) {
         let (head, text, html) = read(&mail, &realm([]));
         assert!(![head, text, html].iter().any(|part| part.contains("evil")), "{:?}", mail.template);
     }
@@ -265,36 +307,26 @@ fn the_link_of_a_reset_leads_to_its_own_page() {
 
 #[test]
 fn every_event_fills_its_mail() {
-    let conferred = Conferred {
-        entry: EntryId(Uuid::from_u128(5)),
-        principal: UserId(Uuid::from_u128(2)).into(),
-        person: Some(person("")),
-        organization: None,
-        what: "Auditor".into(),
-        role: None,
-    };
+    let code = CodeId(Uuid::from_u128(4));
+    let approvers = vec![person("")];
     let events = [
-        Event::Registered {
-            person: person(""),
-            organization: None,
-            verify: CodeId(Uuid::from_u128(4)),
-            approval_required: true,
-            again: false,
-        },
-        Event::AddressTaken { owner: None, email: "ann@example.com".into() },
-        Event::ApprovalAwaited { person: person(""), organization: None, approvers: vec![person("")] },
-        Event::RegistrationApproved { person: person(""), organization: None, still_unverified: true },
+        Event::Registered { person: person(""), organization: None, verify: Some(code), again: false },
+        verified(person(""), None),
+        Event::PasswordToBeSet { person: person(""), reset: Some(code), approved: true },
+        Event::AddressTaken { owner: Some(person("")) },
+        Event::ApprovalAwaited { person: person(""), organization: None, approvers, again: true },
+        Event::RegistrationApproved { person: person(""), organization: None, to_set_password: false },
         Event::RegistrationRejected { person: person(""), organization: None, reason: "no".into() },
         Event::UserSuspended { person: person(""), organization: None, reason: "no".into() },
         Event::HeldForFailures { person: person(""), organization: None, failures: 5 },
-        Event::PasswordResetSent { person: person(""), reset: CodeId(Uuid::from_u128(4)) },
+        Event::PasswordResetSent { person: person(""), reset: code },
         Event::PasswordChanged { person: person(""), by_reset: true, lifted: vec![] },
         Event::UserReinstated { person: person(""), organization: None, lifted: vec![] },
         Event::UserDeleted { person: person(""), organization: None, note: None },
         Event::UserRestored { person: person(""), organization: None, note: None },
         Event::RegistrationExpired { person: person("") },
-        Event::RoleAssigned(conferred.clone()),
-        Event::RoleRevoked(conferred),
+        Event::RoleAssigned(conferred()),
+        Event::RoleRevoked(conferred()),
     ];
     let mails: Vec<_> = events.iter().flat_map(Event::mails).collect();
     let made: BTreeMap<_, _> = mails.iter().map(|mail| (mail.template, formatted(mail, &realm([])))).collect();

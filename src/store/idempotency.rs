@@ -15,7 +15,7 @@ pub struct Answer {
     pub actor: PrincipalId,
     pub rpc: String,
     pub request_id: String,
-    /// A digest of the request: another body under the same id is an error.
+    /// A keyed digest of the request: another body under the same id is an error.
     pub body_digest: [u8; 32],
     pub answer: String,
     /// The revision that the change was made at.

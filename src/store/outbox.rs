@@ -70,6 +70,19 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             last_error: Set(None),
         })
     }
+
+    /// Counts the mails of a kind that were written to an account since an instant, whatever became of them.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn mails_made(&self, user: UserId, template: Template, since: Timestamp) -> Result<u64> {
+        let made = outbox::Entity::find()
+            .filter(outbox::Column::RealmId.eq(self.realm.0))
+            .filter(outbox::Column::UserId.eq(user.0))
+            .filter(outbox::Column::Template.eq(template.name()))
+            .filter(outbox::Column::CreatedAt.gt(since.0));
+        Ok(made.count(self.conn).await?)
+    }
 }
 
 impl Store {
@@ -143,6 +156,15 @@ impl Store {
             .filter(outbox::Column::Id.eq(id.0))
             .exec(&self.append)
             .await?;
+        Ok(())
+    }
+
+    /// Takes a mail out of the outbox that is not to be sent any more.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn drop_mail(&self, id: MessageId) -> Result<()> {
+        outbox::Entity::delete_by_id(id.0).exec(&self.append).await?;
         Ok(())
     }
 

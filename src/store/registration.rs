@@ -62,18 +62,33 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(())
     }
 
-    /// Whether this user's registration made the organization.
+    /// Whether a registration made the organization.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn is_registrant(&self, organization: OrganizationId, user: UserId) -> Result<bool> {
+    pub async fn is_by_registration(&self, organization: OrganizationId) -> Result<bool> {
         let found = organizations::Entity::find()
             .filter(organizations::Column::RealmId.eq(self.realm.0))
             .filter(organizations::Column::Id.eq(organization.0))
-            .filter(organizations::Column::RegisteredBy.eq(user.0))
+            .filter(organizations::Column::RegisteredBy.is_not_null())
             .one(self.conn)
             .await?;
         Ok(found.is_some())
+    }
+
+    /// Whether an organization has an active member beside this user.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn has_other_members(&self, organization: OrganizationId, user: UserId) -> Result<bool> {
+        let other = memberships::Entity::find()
+            .filter(memberships::Column::RealmId.eq(self.realm.0))
+            .filter(memberships::Column::OrganizationId.eq(organization.0))
+            .filter(memberships::Column::State.eq("Active"))
+            .filter(memberships::Column::UserId.ne(user.0))
+            .one(self.conn)
+            .await?;
+        Ok(other.is_some())
     }
 
     /// Has whoever else locks or writes this account wait for the end of this transaction. For changes that do not hold

@@ -19,7 +19,7 @@ pub struct CodeRow {
     pub id: CodeId,
     pub user: UserId,
     pub purpose: String,
-    /// The address that it was mailed to, as an identity.
+    /// The address that it was mailed to, as typed.
     pub address: String,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
@@ -158,6 +158,36 @@ impl<C: ConnectionTrait> Rows<'_, C> {
 
     fn live(&self, live: LiveSessions) -> Select<sessions::Entity> {
         sessions::Entity::find().filter(sessions::Column::RealmId.eq(self.realm.0)).filter(live.condition())
+    }
+
+    /// Sets the password's hash.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn set_password(&self, user: UserId, hash: &str, now: Timestamp) -> Result<()> {
+        users::Entity::update_many()
+            .col_expr(users::Column::PasswordHash, Some(hash.to_owned()).into())
+            .col_expr(users::Column::PasswordSetAt, Some(now.0).into())
+            .filter(users::Column::RealmId.eq(self.realm.0))
+            .filter(users::Column::Id.eq(user.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes an account's password away.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn clear_password(&self, user: UserId) -> Result<()> {
+        users::Entity::update_many()
+            .col_expr(users::Column::PasswordHash, None::<String>.into())
+            .col_expr(users::Column::PasswordSetAt, None::<i64>.into())
+            .filter(users::Column::RealmId.eq(self.realm.0))
+            .filter(users::Column::Id.eq(user.0))
+            .exec(self.conn)
+            .await?;
+        Ok(())
     }
 
     /// Replaces a password's hash by a stronger one of the same password, unless it changed meanwhile.

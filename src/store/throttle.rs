@@ -30,8 +30,8 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let rows = throttles::Entity::find().filter(self.attempts_at(key)).all(self.conn).await?;
         let mut throttle = Throttle::default();
         for row in rows {
-            let tally = tally(row.failures, row.next_attempt_at)?;
-            if row.source == ACCOUNT { throttle.account = tally } else { throttle.own = Some(tally) }
+            let (of_account, tally) = (row.source == ACCOUNT, tally(&row)?);
+            if of_account { throttle.account = tally } else { throttle.own = Some(tally) }
         }
         Ok(throttle)
     }
@@ -62,38 +62,18 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             failures: Set(i32::try_from(tally.failures).unwrap_or(i32::MAX)),
             next_attempt_at: Set(tally.next_attempt_at.0),
             touched_at: Set(now.0),
+            under_way: Set(i32::try_from(tally.under_way).unwrap_or(i32::MAX)),
+            under_way_until: Set(tally.under_way_until.0),
         };
         let rows = std::iter::once(row(ACCOUNT, &throttle.account))
             .chain(throttle.own.as_ref().map(|own| row(key.source.as_slice(), own)));
         let key = [throttles::Column::RealmId, throttles::Column::Account, throttles::Column::Source];
-        let written = [throttles::Column::Failures, throttles::Column::NextAttemptAt, throttles::Column::TouchedAt];
+        use throttles::Column::{Failures, NextAttemptAt, TouchedAt, UnderWay, UnderWayUntil};
+        let written = [Failures, NextAttemptAt, TouchedAt, UnderWay, UnderWayUntil];
         throttles::Entity::insert_many(rows)
             .on_conflict(OnConflict::columns(key).update_columns(written).to_owned())
             .exec_without_returning(self.conn)
             .await?;
-        Ok(())
-    }
-
-    /// Takes one attempt back that was counted and then not made. `before` and `after` are the tallies around it.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn uncount_attempt(&self, key: &ThrottleKey, before: &Throttle, after: &Throttle) -> Result<()> {
-        let own = before.own.zip(after.own).map(|(before, after)| (key.source.as_slice(), before, after));
-        for (source, before, after) in [(ACCOUNT, before.account, after.account)].into_iter().chain(own) {
-            // The wait is taken back too, unless somebody was counted since.
-            let sql = "UPDATE throttles SET failures = failures - 1, \
-                       next_attempt_at = CASE WHEN failures = $4 THEN $5 ELSE next_attempt_at END \
-                       WHERE realm_id = $1 AND account = $2 AND source = $3 AND failures > 0";
-            let values = [
-                self.realm.0.into(),
-                key.account.to_vec().into(),
-                source.to_vec().into(),
-                i32::try_from(after.failures).unwrap_or(i32::MAX).into(),
-                before.next_attempt_at.0.into(),
-            ];
-            self.conn.execute_raw(statement(self.conn, sql, values)).await?;
-        }
         Ok(())
     }
 
@@ -145,7 +125,12 @@ impl Store {
     }
 }
 
-fn tally(failures: i32, next_attempt_at: i64) -> Result<Tally> {
-    let failures = u32::try_from(failures).map_err(|_| corrupt("tally"))?;
-    Ok(Tally { failures, next_attempt_at: Timestamp(next_attempt_at) })
+fn tally(row: &throttles::Model) -> Result<Tally> {
+    let number = |count: i32| u32::try_from(count).map_err(|_| corrupt("tally"));
+    Ok(Tally {
+        failures: number(row.failures)?,
+        next_attempt_at: Timestamp(row.next_attempt_at),
+        under_way: number(row.under_way)?,
+        under_way_until: Timestamp(row.under_way_until),
+    })
 }

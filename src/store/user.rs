@@ -268,20 +268,6 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         self.replace_holds(user).await
     }
 
-    /// Sets the password's hash.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn set_password(&self, user: UserId, hash: &str, now: Timestamp) -> Result<()> {
-        users::Entity::update_many()
-            .col_expr(users::Column::PasswordHash, Some(hash.to_owned()).into())
-            .col_expr(users::Column::PasswordSetAt, Some(now.0).into())
-            .filter(users::Column::RealmId.eq(self.realm.0).and(users::Column::Id.eq(user.0)))
-            .exec(self.conn)
-            .await?;
-        Ok(())
-    }
-
     /// Notes a sign-in.
     ///
     /// # Errors
@@ -426,6 +412,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             version: Set(user.version),
             created_at: Set(user.created_at.0),
             last_sign_in_at: Set(user.last_sign_in_at.map(|at| at.0)),
+            registrations: Set(user.registrations),
         })
     }
 }
@@ -502,6 +489,7 @@ fn user(row: users::Model, holds: Vec<Hold>) -> Result<Credentials> {
         version: row.version,
         created_at: Timestamp(row.created_at),
         last_sign_in_at: row.last_sign_in_at.map(Timestamp),
+        registrations: row.registrations,
     };
     Ok(Credentials { user, password_hash: row.password_hash })
 }

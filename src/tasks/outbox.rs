@@ -3,13 +3,18 @@
 //! A mail is claimed for a while before it is tried, and settled after: whoever dies in between leaves it to the next
 //! process, and the mail may arrive twice, under one Message-ID. A process that has the record to itself does not wait
 //! for the claims of the one before it to end. Codes are derived here, for the one delivery.
+//!
+//! A refusal for good ends one mail. Where several recipients in a row are refused alike, it is the server that refuses,
+//! and not they: those mails are tried again, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::runner::{Fault, Next, Round};
-use crate::app::App;
+use crate::app::{App, Carried};
 use crate::domain::ids::MessageId;
 use crate::domain::time::Timestamp;
 use crate::mail::{Mailer, RenderError, SendError};
@@ -30,29 +35,79 @@ const SERVER_PAUSE: Duration = PAUSE_MIN;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
+/// So many recipients that are refused alike, with none between who is not, are refused by the server's fault.
+const REFUSED_ALIKE: usize = 3;
+
 /// Delivers due mails.
 pub(super) struct Outbox {
     app: Arc<App>,
     mailer: Mailer,
     metrics: Mail,
+    refused: Mutex<Alike>,
     /// Whether mails may still be claimed by a process that is gone.
     inherits: AtomicBool,
+}
+
+/// The mails that were refused for good in a row, alike, and to whom.
+#[derive(Default)]
+struct Alike {
+    cause: String,
+    mails: Vec<(MessageId, String)>,
+}
+
+impl Alike {
+    /// Notes a refusal. Answers the mails that are to be tried again, this one among them, once it is the server's fault.
+    fn refused(&mut self, cause: &str, due: &Due) -> Vec<MessageId> {
+        if self.cause != cause {
+            *self = Self { cause: cause.to_owned(), mails: vec![] };
+        }
+        let known = self.mails.len() == REFUSED_ALIKE || self.mails.iter().any(|(_, to)| *to == due.mail.to);
+        if !known {
+            self.mails.push((due.id, due.mail.to.clone()));
+        }
+        if self.mails.len() < REFUSED_ALIKE {
+            return vec![];
+        }
+        let again = self.mails.iter().map(|(mail, _)| *mail).chain([due.id]).collect();
+        // Those before it wait for their next attempt from now on; who they are is enough for the next one.
+        for (mail, _) in &mut self.mails {
+            *mail = due.id;
+        }
+        again
+    }
 }
 
 impl Outbox {
     pub(super) fn new(app: Arc<App>, mailer: Mailer) -> Self {
         let inherits = AtomicBool::new(!app.store().is_shared());
-        Self { app, mailer, metrics: Mail::register(), inherits }
+        Self { app, mailer, metrics: Mail::register(), refused: Mutex::default(), inherits }
     }
 
-    /// Tries one mail. What became of it is an answer; an error is the record's.
-    async fn attempt(&self, due: &Due) -> Result<std::result::Result<(), SendError>> {
+    /// Tries one mail. What became of it is an answer, `None` if its link is of no use any more; an error is the
+    /// database's.
+    async fn attempt(&self, due: &Due) -> Result<Option<std::result::Result<(), SendError>>> {
         let Some(realm) = self.app.store().realm(due.realm).await? else {
-            return Ok(Err(RenderError::NoRealm.into()));
+            return Ok(Some(Err(RenderError::NoRealm.into())));
         };
-        let code = self.app.code_of(due).await?;
+        let code = match self.app.code_of(due).await? {
+            Carried::Ended => return Ok(None),
+            Carried::Nothing => None,
+            Carried::Code(code) => Some(code),
+        };
         let code = code.as_ref().map(|code| code.expose().as_str());
-        Ok(self.mailer.send(due.id, &due.mail, due.created_at, &realm, code).await)
+        Ok(Some(self.mailer.send(due.id, &due.mail, due.created_at, &realm, code).await))
+    }
+
+    /// The mails that are to be tried again because the server, and not their recipients, is at fault.
+    fn refused_alike(&self, due: &Due, sent: std::result::Result<&(), &SendError>) -> Vec<MessageId> {
+        let mut alike = self.refused.lock();
+        match sent {
+            Ok(()) => {
+                *alike = Alike::default();
+                vec![]
+            }
+            Err(error) => error.refusal().map_or_else(Vec::new, |cause| alike.refused(cause, due)),
+        }
     }
 
     /// Tries claimed mails one after the other, and gives back those that nobody came to try.
@@ -63,15 +118,29 @@ impl Outbox {
                 self.app.store().release_mails(&ids(&batch[at..]), now).await?;
                 return Ok(Next::AtOnce);
             }
-            let sent = self.attempt(due).await?;
+            let Some(sent) = self.attempt(due).await? else {
+                let (mail, template) = (due.id, due.mail.template.name());
+                tracing::info!(%mail, template, "a mail was dropped: its link had ended before it left");
+                self.app.store().drop_mail(due.id).await?;
+                continue;
+            };
             let now = self.app.clock().now();
             let server_fails = sent.as_ref().is_err_and(SendError::is_of_the_server);
-            let letter = sent.map_or_else(|error| undelivered(due, &error, now), |()| Letter::Delivered);
+            let again = self.refused_alike(due, sent.as_ref());
+            let refused = !again.is_empty() || sent.as_ref().is_err_and(SendError::is_of_policy);
+            let letter = match sent {
+                Ok(()) => Letter::Delivered,
+                Err(error) => undelivered(due, &error, again.is_empty() && error.is_final(), now),
+            };
             match letter {
                 Letter::Delivered => self.metrics.delivered.increment(1),
+                Letter::Retry(..) | Letter::Dead(_) if refused => self.metrics.refused.increment(1),
                 Letter::Retry(..) | Letter::Dead(_) => self.metrics.failed.increment(1),
             }
             note(due, &letter);
+            for earlier in again.iter().filter(|mail| **mail != due.id) {
+                self.app.store().settle_mail(*earlier, letter.clone(), now).await?;
+            }
             self.app.store().settle_mail(due.id, letter, now).await?;
             if server_fails {
                 // They would fail the same way: an attempt of each would be lost, and the time of one after the other.
@@ -102,9 +171,9 @@ impl Round for Outbox {
 }
 
 /// What becomes of a mail that was not delivered: another attempt, unless that can't help or there were enough.
-fn undelivered(due: &Due, error: &SendError, now: Timestamp) -> Letter {
+fn undelivered(due: &Due, error: &SendError, is_final: bool, now: Timestamp) -> Letter {
     let attempt = u32::try_from(due.attempts).unwrap_or(0).saturating_add(1);
-    if error.is_final() || attempt >= ATTEMPTS_MAX {
+    if is_final || attempt >= ATTEMPTS_MAX {
         Letter::Dead(error.to_string())
     } else {
         Letter::Retry(now.after(pause(due.id, attempt)), error.to_string())
@@ -167,18 +236,40 @@ mod tests {
     #[test]
     fn a_mail_is_tried_ten_times() {
         let error = SendError::from(DeliveryError::File(io::ErrorKind::StorageFull));
-        let letter = undelivered(&due(8), &error, Timestamp(7));
+        let letter = undelivered(&due(8), &error, false, Timestamp(7));
         let text = "the mail's file could not be written: no storage space".to_owned();
         assert_eq!(letter, Letter::Retry(Timestamp(7).after(Duration::from_secs(2_880)), text.clone()));
-        assert_eq!(undelivered(&due(9), &error, Timestamp(7)), Letter::Dead(text));
+        assert_eq!(undelivered(&due(9), &error, false, Timestamp(7)), Letter::Dead(text));
     }
 
     #[test]
     fn what_can_never_be_sent_is_not_tried_again() {
-        let letter = undelivered(&due(0), &RenderError::NoCode.into(), Timestamp(7));
+        let letter = undelivered(&due(0), &RenderError::NoCode.into(), true, Timestamp(7));
         assert_eq!(letter, Letter::Dead("the code of its link is gone".to_owned()));
         let refused = SendError::from(DeliveryError::Refused("550 5.1.1".to_owned()));
         let text = "the mail server refused the mail for good: 550 5.1.1".to_owned();
-        assert_eq!(undelivered(&due(0), &refused, Timestamp(7)), Letter::Dead(text));
+        assert_eq!(undelivered(&due(0), &refused, refused.is_final(), Timestamp(7)), Letter::Dead(text));
+    }
+
+    #[test]
+    fn what_hits_many_recipients_alike_is_the_servers_fault() {
+        let mail = |number: u128, to: &str| {
+            let due = due(0);
+            Due {
+                id: MessageId(Uuid::from_u128(number)),
+                mail: crate::domain::message::Mail { to: to.into(), ..due.mail },
+                ..due
+            }
+        };
+        let ids = |numbers: &[u128]| numbers.iter().map(|n| MessageId(Uuid::from_u128(*n))).collect::<Vec<_>>();
+        let mut alike = Alike::default();
+        assert_eq!(alike.refused("550 5.1.1", &mail(1, "ann")), []);
+        assert_eq!(alike.refused("550 5.1.1", &mail(2, "ann")), [], "one recipient");
+        assert_eq!(alike.refused("550 5.1.2", &mail(3, "bob")), [], "another reason");
+        assert_eq!(alike.refused("550 5.1.2", &mail(4, "cid")), []);
+        let again = alike.refused("550 5.1.2", &mail(5, "dan"));
+        assert!(ids(&[3, 4, 5]).iter().all(|mail| again.contains(mail)), "{again:?}");
+        let again = alike.refused("550 5.1.2", &mail(6, "eve"));
+        assert!(again.contains(&ids(&[6])[0]) && !again.contains(&ids(&[3])[0]), "{again:?}");
     }
 }

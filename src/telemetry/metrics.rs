@@ -251,6 +251,7 @@ handles! {
         dead: Gauge = gauge(OUTBOX, "state" => "dead"),
         delivered: Counter = counter(DELIVERIES, "outcome" => "delivered"),
         failed: Counter = counter(DELIVERIES, "outcome" => "failed"),
+        refused: Counter = counter(DELIVERIES, "outcome" => "refused_by_server"),
     }
 }
 

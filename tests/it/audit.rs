@@ -11,7 +11,7 @@ use countersign::grpc::pb::{self, EventOrder, Policy, Reach};
 use countersign::store::{AuditFilter, Lock, Tx};
 
 use crate::access::{Aim, Persona, Target, World, cast, leaver, request};
-use crate::support::{At, Caller, Portal, TestApp, both_backends, everywhere, grants, role, within};
+use crate::support::{At, Caller, Portal, Reachable as _, TestApp, both_backends, everywhere, grants, role, within};
 
 /// Where each RPC is tried: what it can be about first.
 const TARGETS: [Target; 3] = [Target::OwnOrganization, Target::Realm, Target::Oneself];
@@ -87,7 +87,7 @@ both_backends!(a_flood_of_anonymous_refusals_is_a_line_a_minute, async |app: &Te
     let rows = app.inner().app.store().rows(app.inner().app.store().realm_named("flooded").await.unwrap().unwrap().id);
     let filter = AuditFilter::default();
     let wrong = "a password that nobody chose";
-    for n in 0..100 {
+    for n in 0..25 {
         let email = format!("nobody-{n}@nowhere.example");
         portal.stranger.register(&email, "Nobody", &[]).await.unwrap_err();
         portal.stranger.verify("nonsense").await.unwrap_err();
@@ -104,9 +104,36 @@ both_backends!(a_flood_of_anonymous_refusals_is_a_line_a_minute, async |app: &Te
         let of = lines.iter().filter(|event| event.line.action == rpc && event.line.reason.as_deref() == Some(reason));
         of.map(|event| event.line.details["count"].as_u64().unwrap()).sum::<u64>()
     };
-    assert_eq!(counted("Register", "CODES_UNKNOWN"), 100);
-    assert_eq!(counted("VerifyEmail", "CODE_INVALID"), 100);
-    assert_eq!(counted("SignIn", "SIGN_IN_FAILED"), 100);
+    assert_eq!(counted("Register", "CODES_UNKNOWN"), 25);
+    assert_eq!(counted("VerifyEmail", "CODE_INVALID"), 25);
+    assert_eq!(counted("SignIn", "SIGN_IN_FAILED"), 25);
+});
+
+both_backends!(guesses_beside_a_bearer_are_counted_and_name_the_account, async |app: &TestApp| {
+    let policy = countersign::grpc::pb::Policy {
+        self_registration: countersign::grpc::pb::SelfRegistration::Open.into(),
+        approval: countersign::grpc::pb::ApprovalAuthority::None.into(),
+        base_url: "https://open.example".to_owned(),
+        ..Default::default()
+    };
+    let portal = app.realm("open", policy).await;
+    portal.newcomer(app, "ann@acme.example", &[]).await;
+    let ann = portal.operator.user("ann@acme.example").await.unwrap().id;
+    let front_end = app.as_key(&portal.operator.service("front-end").await.unwrap());
+    for _ in 0..3 {
+        front_end.sign_in_with("ann@acme.example", "a password that nobody chose").await.unwrap_err();
+    }
+    app.clock().advance(std::time::Duration::from_secs(120));
+    app.inner().app.write_refusals(app.clock().now()).await.unwrap();
+    let about = countersign::grpc::pb::ListEventsRequest { target: ann, ..Default::default() };
+    let events = portal.operator.audit().list_events(about).await.unwrap().into_inner().events;
+    let guesses: Vec<_> = events.iter().filter(|event| event.event == "refusals.counted").collect();
+    assert!(!guesses.is_empty(), "{events:#?}");
+    for guess in guesses {
+        assert_eq!(guess.action, "SignIn");
+        assert_eq!(guess.actor.as_ref().map(|actor| actor.handle.as_str()), Some("front-end"));
+    }
+    app.mailed().await;
 });
 
 both_backends!(refreshes_are_one_event_an_hour, async |app: &TestApp| {

@@ -233,6 +233,7 @@ impl Seeds<'_> {
             version: 1,
             created_at: now,
             last_sign_in_at: None,
+            registrations: 1,
         };
         self.rows.insert_user(NewUser { user: &user, password_hash: None }).await.unwrap();
         let member = Member {

@@ -15,6 +15,7 @@ use countersign::crypto::root_key::{RootKey, RootKeys};
 use countersign::domain::account::{Approval, User};
 use countersign::domain::ids::{CodeId, MessageId, RealmId, UserId};
 use countersign::domain::message::{Mail, Template};
+use countersign::domain::origin::AllowedOrigin;
 use countersign::domain::policy::Policy;
 use countersign::domain::realm::Realm;
 use countersign::domain::time::Timestamp;
@@ -54,6 +55,7 @@ fn ann(now: Timestamp) -> User {
         version: 1,
         created_at: now,
         last_sign_in_at: None,
+        registrations: 1,
     }
 }
 
@@ -96,6 +98,7 @@ impl World {
             cache,
             rates,
             audit_kept: Duration::MAX,
+            base_url_origins: vec![],
         });
         Self { app: Arc::new(app), home }
     }
@@ -110,7 +113,8 @@ impl World {
 
     fn relay_by(&self, transport: Transport) -> Tasks {
         transport.prepare().unwrap();
-        let mailer = Mailer { from: "portal@example.org".parse().unwrap(), transport };
+        let origin = AllowedOrigin::parse("http://localhost").unwrap();
+        let mailer = Mailer { from: "portal@example.org".parse().unwrap(), transport, base_url_origins: vec![origin] };
         spawn_all(&self.app, mailer, None, &CancellationToken::new())
     }
 
@@ -127,8 +131,9 @@ impl World {
         let parameters = names.map(|name| (name.to_owned(), value.to_owned())).into();
         let tx = self.app.store().begin(REALM, Lock::Nothing).await.unwrap();
         if let Some(id) = code {
-            let (purpose, address) = ("verify_email".to_owned(), "ann@example.com".to_owned());
-            let row = CodeRow { id, user: USER, purpose, address, created_at: now, expires_at: now, spent_at: None };
+            let (purpose, address) = ("verify-email".to_owned(), "ann@example.com".to_owned());
+            let expires_at = now.after(Duration::from_secs(3_600));
+            let row = CodeRow { id, user: USER, purpose, address, created_at: now, expires_at, spent_at: None };
             tx.rows().insert_user(NewUser { user: &ann(now), password_hash: None }).await.unwrap();
             tx.rows().insert_code(&row).await.unwrap();
         }
@@ -190,6 +195,35 @@ async fn a_mail_that_could_not_be_written_is_tried_again() {
     world.app.clock().advance(Duration::from_secs(10));
     assert!(world.delivered(id).await.contains("was suspended"));
     tasks.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_whose_link_ended_before_it_left_is_not_sent() {
+    let world = World::new().await;
+    let id = world.enqueue(Template::VerifyEmail, Some(CodeId(Uuid::from_u128(3)))).await;
+    world.app.clock().advance(Duration::from_secs(3_600));
+    let other = world.enqueue(Template::Suspended, None).await;
+    let tasks = world.relay();
+    world.delivered(other).await;
+    tasks.stop().await;
+    assert!(!world.dir().join(format!("{id}.eml")).exists());
+    assert_eq!(world.app.store().mails_waiting_and_dead().await.unwrap(), (0, 0), "nor is it a dead letter");
+}
+
+#[tokio::test]
+async fn no_mail_leaves_whose_links_lead_elsewhere_than_the_server_allows() {
+    let elsewhere = Policy { base_url: "https://evil.example".to_owned(), ..Policy::default() };
+    let world = World::with(elsewhere).await;
+    let id = world.enqueue(Template::VerifyEmail, Some(CodeId(Uuid::from_u128(3)))).await;
+    let tasks = world.relay();
+    let tried = || async { world.app.store().rows(REALM).message(id).await.unwrap().unwrap() };
+    while tried().await.attempts == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tasks.stop().await;
+    let error = tried().await.last_error.unwrap();
+    assert!(error.contains("base_url_origins"), "{error}");
+    assert!(!world.dir().join(format!("{id}.eml")).exists());
 }
 
 #[tokio::test]

@@ -32,25 +32,34 @@ impl Event {
         let id = |company: &Option<Company>| company.as_ref().map(|company| company.id);
         match self {
             Self::RealmCreated { realm, name } => facts("realm.created", None, realm.0, json!({ "name": name })),
-            Self::RealmUpdated { realm, fields } => facts("realm.updated", None, realm.0, json!({ "fields": fields })),
+            Self::RealmUpdated { realm, changes } => {
+                let changes =
+                    changes.iter().map(|(field, (before, after))| ((*field).to_owned(), changed(before, after)));
+                facts("realm.updated", None, realm.0, Value::Object(changes.collect()))
+            }
             Self::Registered { person, organization, again, .. } => {
                 facts("user.registered", id(organization), person.id.0, json!({ "again": again }))
             }
-            Self::AddressTaken { owner, .. } => {
-                AuditFacts::new("user.registered_again", None, owner.map(|user| user.0), json!({}))
+            Self::AddressTaken { owner } => {
+                let owner = owner.as_ref().map(|owner| owner.id.0);
+                AuditFacts::new("user.registered_again", None, owner, json!({}))
             }
             Self::VerificationSent { person, .. } => facts("user.verification_sent", None, person.id.0, json!({})),
             Self::VerificationAsked { user } => {
                 AuditFacts::new("user.verification_asked", None, user.map(|user| user.0), json!({}))
             }
-            Self::EmailVerified { person, how, approved } => {
+            Self::EmailVerified { person, how, approved, .. } => {
                 facts("user.email_verified", None, person.id.0, json!({ "how": how, "approved": approved }))
             }
-            Self::ApprovalAwaited { person, organization, approvers } => {
-                facts("user.approval_awaited", id(organization), person.id.0, json!({ "told": approvers.len() }))
+            Self::PasswordToBeSet { person, reset, .. } => {
+                facts("user.password_to_be_set", None, person.id.0, json!({ "mailed": reset.is_some() }))
             }
-            Self::RegistrationApproved { person, organization, still_unverified } => {
-                let details = json!({ "still_unverified": still_unverified });
+            Self::ApprovalAwaited { person, organization, approvers, again } => {
+                let details = json!({ "told": approvers.len(), "again": again });
+                facts("user.approval_awaited", id(organization), person.id.0, details)
+            }
+            Self::RegistrationApproved { person, organization, to_set_password } => {
+                let details = json!({ "to_set_password": to_set_password });
                 facts("user.approved", id(organization), person.id.0, details)
             }
             Self::RegistrationRejected { person, organization, reason } => {
@@ -141,8 +150,9 @@ impl Event {
             }
             Self::RoleCreated { role, name } => facts("role.created", None, role.0, json!({ "name": name })),
             Self::RoleUpdated { role, changes } => {
-                let change = |(before, after): &(Value, Value)| json!({ "before": before, "after": after });
-                let changes: Map<_, _> = changes.iter().map(|(field, pair)| (field.clone(), change(pair))).collect();
+                let change =
+                    |(field, (before, after)): (&String, &(Value, Value))| (field.clone(), changed(before, after));
+                let changes: Map<_, _> = changes.iter().map(change).collect();
                 facts("role.updated", None, role.0, Value::Object(changes))
             }
             Self::RoleDeleted { role, name } => facts("role.deleted", None, role.0, json!({ "name": name })),
@@ -203,6 +213,10 @@ impl Event {
                 let details = json!({ "session": session, "generation": generation });
                 own("session.refreshed", *organization, *user, details)
             }
+            Self::RefreshRepeated { user, session, generation } => {
+                let details = json!({ "session": session, "generation": generation });
+                own("session.refresh_repeated", None, *user, details)
+            }
             Self::RefreshTokenReplayed { user, session, generation } => {
                 let details = json!({ "session": session, "generation": generation });
                 facts("session.refresh_token_replayed", None, user.0, details)
@@ -219,6 +233,11 @@ impl Event {
             }
         }
     }
+}
+
+/// A fact that changed.
+fn changed(before: &Value, after: &Value) -> Value {
+    json!({ "before": before, "after": after })
 }
 
 /// Permissions have no id: the name says which.

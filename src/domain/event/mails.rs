@@ -9,60 +9,53 @@ impl Event {
     #[must_use]
     pub fn mails(&self) -> Vec<Mail> {
         match self {
-            Self::Registered { person, organization, verify, approval_required, again: _ } => {
-                let mut mails = vec![person.mail(Template::VerifyEmail, Some(*verify), [])];
-                if *approval_required {
-                    let parameters = [("organization", title(organization))];
-                    mails.push(person.mail(Template::ApprovalRequired, None, parameters));
-                }
-                mails
+            Self::Registered { person, verify, .. } => person.link(Template::VerifyEmail, *verify, []),
+            Self::VerificationSent { person, verify } => person.link(Template::VerifyEmail, Some(*verify), []),
+            Self::AddressTaken { owner } => {
+                owner.iter().flat_map(|owner| owner.mail(Template::AddressTaken, None, [])).collect()
             }
-            Self::VerificationSent { person, verify } => {
-                vec![person.mail(Template::VerifyEmail, Some(*verify), [])]
+            Self::EmailVerified { person, awaits_approval: true, organization, .. } => {
+                person.mail(Template::ApprovalRequired, None, [("organization", title(organization))])
             }
-            Self::AddressTaken { owner, email } => vec![Mail {
-                template: Template::AddressTaken,
-                to: email.clone(),
-                user: *owner,
-                code: None,
-                parameters: [("email".to_owned(), email.clone())].into(),
-            }],
-            Self::ApprovalAwaited { person, organization, approvers } => approvers
+            Self::PasswordToBeSet { person, reset, approved } => {
+                person.link(Template::SetPassword, *reset, [("approved", yes(*approved))])
+            }
+            Self::ApprovalAwaited { person, organization, approvers, again } => approvers
                 .iter()
-                .map(|approver| {
+                .flat_map(|approver| {
                     let parameters = [
                         ("newcomer_name", person.name.clone()),
                         ("newcomer_email", person.email.clone()),
                         ("organization", title(organization)),
+                        ("again", yes(*again)),
                     ];
                     approver.mail(Template::NewUserWaiting, None, parameters)
                 })
                 .collect(),
-            Self::RegistrationApproved { person, organization, still_unverified } => {
-                let missing = if *still_unverified { "email_verification" } else { "" };
-                let parameters = [("organization", title(organization)), ("missing", missing.to_owned())];
-                vec![person.mail(Template::Approved, None, parameters)]
+            // Who still has to set a password has a mail about that.
+            Self::RegistrationApproved { person, organization, to_set_password: false } => {
+                person.mail(Template::Approved, None, [("organization", title(organization))])
             }
             Self::RegistrationRejected { person, organization, reason } => {
                 let parameters = [("organization", title(organization)), ("reason", reason.clone())];
-                vec![person.mail(Template::Rejected, None, parameters)]
+                person.mail(Template::Rejected, None, parameters)
             }
             Self::UserSuspended { person, reason, .. } => {
-                vec![person.mail(Template::Suspended, None, [("reason", reason.clone())])]
+                person.mail(Template::Suspended, None, [("reason", reason.clone())])
             }
-            Self::HeldForFailures { person, .. } => vec![person.mail(Template::SuspendedForFailures, None, [])],
+            Self::HeldForFailures { person, .. } => person.mail(Template::SuspendedForFailures, None, []),
             Self::PasswordResetSent { person, reset } => {
-                vec![person.mail(Template::PasswordReset, Some(*reset), [])]
+                person.link(Template::PasswordReset, Some(*reset), [])
             }
-            Self::PasswordChanged { person, .. } => vec![person.mail(Template::PasswordChanged, None, [])],
-            Self::UserReinstated { person, .. } => vec![person.mail(Template::Reinstated, None, [])],
-            Self::UserDeleted { person, .. } => vec![person.mail(Template::Deleted, None, [])],
-            Self::UserRestored { person, .. } => vec![person.mail(Template::Restored, None, [])],
+            Self::PasswordChanged { person, .. } => person.mail(Template::PasswordChanged, None, []),
+            Self::UserReinstated { person, .. } => person.mail(Template::Reinstated, None, []),
+            Self::UserDeleted { person, .. } => person.mail(Template::Deleted, None, []),
+            Self::UserRestored { person, .. } => person.mail(Template::Restored, None, []),
             Self::RegistrationExpired { person } => {
-                vec![person.mail(Template::Expired, None, [("organization", String::new())])]
+                person.mail(Template::Expired, None, [("organization", String::new())])
             }
             Self::MembershipExpired { person, organization } => {
-                vec![person.mail(Template::Expired, None, [("organization", organization.title.clone())])]
+                person.mail(Template::Expired, None, [("organization", organization.title.clone())])
             }
             Self::RoleAssigned(conferred) => conferred.mail(Template::RoleAssigned),
             Self::RoleRevoked(conferred) => conferred.mail(Template::RoleRevoked),
@@ -70,12 +63,13 @@ impl Event {
             Self::MemberRemoved { organization, person, taken } if !taken.is_empty() => {
                 let what = taken.iter().map(|conferred| conferred.what.as_str()).collect::<Vec<_>>().join(", ");
                 let parameters = [("role", what), ("organization", organization.title.clone())];
-                vec![person.mail(Template::RoleRevoked, None, parameters)]
+                person.mail(Template::RoleRevoked, None, parameters)
             }
             Self::RealmCreated { .. }
             | Self::RealmUpdated { .. }
             | Self::VerificationAsked { .. }
             | Self::EmailVerified { .. }
+            | Self::RegistrationApproved { .. }
             | Self::UserUpdated { .. }
             // Who is blocked reads it at the next sign-in, in the realm's words: the block shows in no status either.
             | Self::UserBlocked { .. }
@@ -115,6 +109,7 @@ impl Event {
             | Self::SignInsFailed { .. }
             | Self::PasswordResetAsked { .. }
             | Self::SessionRefreshed { .. }
+            | Self::RefreshRepeated { .. }
             | Self::RefreshTokenReplayed { .. }
             | Self::SignedOut { .. }
             | Self::SessionRevoked { .. }
@@ -124,22 +119,46 @@ impl Event {
 }
 
 impl Person {
-    fn mail<const N: usize>(&self, template: Template, code: Option<CodeId>, parameters: [(&str, String); N]) -> Mail {
+    /// A mail to the person. None but those that prove it go to an address that is not verified.
+    fn mail<const N: usize>(
+        &self,
+        template: Template,
+        code: Option<CodeId>,
+        parameters: [(&str, String); N],
+    ) -> Vec<Mail> {
+        if !self.verified && !template.is_proof() {
+            return vec![];
+        }
         let mut all: std::collections::BTreeMap<_, _> =
             parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         all.insert("name".to_owned(), self.name.clone());
         all.insert("email".to_owned(), self.email.clone());
-        Mail { template, to: self.email.clone(), user: Some(self.id), code, parameters: all }
+        vec![Mail { template, to: self.email.clone(), user: Some(self.id), code, parameters: all }]
+    }
+
+    /// A mail of a link, if there is a code for it.
+    fn link<const N: usize>(
+        &self,
+        template: Template,
+        code: Option<CodeId>,
+        parameters: [(&str, String); N],
+    ) -> Vec<Mail> {
+        if code.is_some() { self.mail(template, code, parameters) } else { vec![] }
     }
 }
 
 impl Conferred {
     fn mail(&self, template: Template) -> Vec<Mail> {
         let parameters = [("role", self.what.clone()), ("organization", title(&self.organization))];
-        self.person.iter().map(|person| person.mail(template, None, parameters.clone())).collect()
+        self.person.iter().flat_map(|person| person.mail(template, None, parameters.clone())).collect()
     }
 }
 
 fn title(organization: &Option<Company>) -> String {
     organization.as_ref().map_or_else(String::new, |company| company.title.clone())
+}
+
+/// A condition of a template: true unless empty.
+fn yes(holds: bool) -> String {
+    if holds { "yes".to_owned() } else { String::new() }
 }

@@ -28,6 +28,8 @@ pub struct Person {
     pub id: UserId,
     pub email: String,
     pub name: String,
+    /// Whether the address is verified.
+    pub verified: bool,
 }
 
 /// An organization as mails and the audit log name it.
@@ -63,21 +65,22 @@ pub enum Event {
     },
     RealmUpdated {
         realm: RealmId,
-        fields: Vec<&'static str>,
+        /// What changed, by field: as it was, as it is.
+        changes: BTreeMap<&'static str, (Value, Value)>,
     },
     /// Somebody registered, or registered again before anybody decided.
     Registered {
         person: Person,
         organization: Option<Company>,
-        verify: CodeId,
-        approval_required: bool,
+        /// Absent where too many links went out lately.
+        verify: Option<CodeId>,
         /// Of an account that was there before, whose facts begin anew.
         again: bool,
     },
     /// Somebody registered with an address that is taken or tombstoned.
     AddressTaken {
-        owner: Option<UserId>,
-        email: String,
+        /// Whose mailbox hears of it, in the owner's own spelling; absent once a deleted owner's data is erased.
+        owner: Option<Person>,
     },
     VerificationSent {
         person: Person,
@@ -91,17 +94,32 @@ pub enum Event {
         person: Person,
         how: VerifiedHow,
         approved: bool,
+        /// The registration waits for a decision, and its person hears of that now.
+        awaits_approval: bool,
+        organization: Option<Company>,
+    },
+    /// An administrator vouched for an address that nobody proved, or approved it: what was chosen as a password is
+    /// nobody's, and the owner of the mailbox sets one.
+    PasswordToBeSet {
+        person: Person,
+        /// Absent where too many links went out lately.
+        reset: Option<CodeId>,
+        /// By an approval; else by vouching.
+        approved: bool,
     },
     /// A registration waits, and these are to hear of it.
     ApprovalAwaited {
         person: Person,
         organization: Option<Company>,
         approvers: Vec<Person>,
+        /// They may have heard of it: since then it was registered anew.
+        again: bool,
     },
     RegistrationApproved {
         person: Person,
         organization: Option<Company>,
-        still_unverified: bool,
+        /// The person has to prove the mailbox first, and to set a password.
+        to_set_password: bool,
     },
     RegistrationRejected {
         person: Person,
@@ -337,6 +355,12 @@ pub enum Event {
         session: SessionId,
         generation: i64,
         organization: Option<OrganizationId>,
+    },
+    /// A refresh token that was exchanged a moment ago came again, and got the same answer: that may have been lost.
+    RefreshRepeated {
+        user: UserId,
+        session: SessionId,
+        generation: i64,
     },
     /// A refresh token came that was exchanged before: two hold the family, which ends.
     RefreshTokenReplayed {

@@ -20,6 +20,7 @@ impl Event {
             | Self::RealmRestored { .. } => vec![Key::Catalogue],
             Self::Registered { person, again: true, .. }
             | Self::EmailVerified { person, .. }
+            | Self::PasswordToBeSet { person, .. }
             | Self::RegistrationApproved { person, .. }
             | Self::RegistrationRejected { person, .. }
             | Self::UserSuspended { person, .. }
@@ -83,7 +84,8 @@ impl Event {
             | Self::SignInsFailed { .. }
             | Self::PasswordResetSent { .. }
             | Self::PasswordResetAsked { .. }
-            | Self::SessionRefreshed { .. } => vec![],
+            | Self::SessionRefreshed { .. }
+            | Self::RefreshRepeated { .. } => vec![],
         }
     }
 }

@@ -44,6 +44,7 @@ fn user(state: ApprovalState, verified: bool) -> User {
         version: 1,
         created_at: Timestamp(0),
         last_sign_in_at: None,
+        registrations: 1,
     }
 }
 
@@ -182,6 +183,10 @@ fn a_claimed_domain_is_hidden_until_the_address_is_proven() {
     assert_eq!(told(&contracts(), Deciders::Nobody), (false, false));
 }
 
+/// An organization that somebody made otherwise, and one that a registration made.
+const THERE: Unfounded = Unfounded { by_registration: false, has_members: false };
+const REGISTERED: Unfounded = Unfounded { by_registration: true, has_members: false };
+
 #[test]
 fn an_organization_is_founded_once_by_a_listed_contact() {
     let policy =
@@ -192,19 +197,22 @@ fn an_organization_is_founded_once_by_a_listed_contact() {
         addresses: vec!["Ann@corp.example".into()],
     };
     let listed = Organization { contacts: vec![contact(None)], ..company() };
-    assert_eq!(founding_role(&policy, &listed, "ann@corp.example", false), Some("administrator"));
-    assert_eq!(founding_role(&policy, &listed, "bob@corp.example", true), None);
-    assert_eq!(founding_role(&policy, &company(), "ann@corp.example", true), None);
+    assert_eq!(founding_role(&policy, &listed, "ann@corp.example", THERE), Some("administrator"));
+    assert_eq!(founding_role(&policy, &listed, "\u{ff41}nn@corp.example", THERE), None, "another mailbox");
+    assert_eq!(founding_role(&policy, &listed, "bob@corp.example", REGISTERED), None);
+    assert_eq!(founding_role(&policy, &company(), "ann@corp.example", REGISTERED), None);
     let of_resource = Organization { contacts: vec![contact(Some("vehicle/1"))], ..company() };
-    assert_eq!(founding_role(&policy, &of_resource, "ann@corp.example", false), None);
+    assert_eq!(founding_role(&policy, &of_resource, "ann@corp.example", THERE), None);
     let founded = Organization { founded_at: Some(Timestamp(1)), ..listed };
-    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", false), None);
+    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", THERE), None);
 }
 
 #[test]
-fn the_first_verified_founds_only_what_its_registration_made() {
+fn the_first_verified_founds_only_what_a_registration_made_and_nobody_is_in() {
     let founding = Founding::FirstVerified;
     let policy = Policy { founding, founding_role: Some("administrator".into()), ..Policy::default() };
-    assert_eq!(founding_role(&policy, &company(), "ann@corp.example", true), Some("administrator"));
-    assert_eq!(founding_role(&policy, &company(), "ann@corp.example", false), None);
+    let founds = |unfounded| founding_role(&policy, &company(), "ann@corp.example", unfounded).is_some();
+    assert!(founds(REGISTERED));
+    assert!(!founds(THERE));
+    assert!(!founds(Unfounded { has_members: true, ..REGISTERED }));
 }

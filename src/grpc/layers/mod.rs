@@ -33,7 +33,7 @@ pub(super) use self::authn::bearer;
 use super::access::{FOREIGN, Method, Methods};
 use super::connection::Peer;
 use super::status;
-use crate::app::{Actor, App, CallId, Ctx, Error, Reason};
+use crate::app::{Actor, Aimed, App, CallId, Ctx, Error, Reason};
 use deadline::Deadline;
 use observe::Observer;
 
@@ -127,13 +127,12 @@ impl Shared {
         let peer = request.extensions().get::<Peer>().cloned();
         let entered = self.enter(request.headers(), peer, method, call, deadline).await;
         let ctx = entered.map_err(|error| status::status(&error, call))?;
-        // Whoever is known has a line of their own in the log.
-        let nobody = (ctx.actor == Actor::Anonymous).then(|| ctx.clone());
+        let public = ctx.aimed.is_public().then(|| ctx.clone());
         request.extensions_mut().insert(ctx);
         let response = if method.writes { self.detached(inner, request).await } else { caught(inner, request).await };
         let response = response.ok_or_else(|| status::status(&Error::internal("the handler panicked"), call))?;
         let response = mend(response);
-        if let Some(ctx) = nobody
+        if let Some(ctx) = public
             && let Some(reason) = status::refusal(response.headers())
         {
             self.app.count_refusal(&ctx, reason);
@@ -177,6 +176,7 @@ impl Shared {
             call,
             trace_id: observe::trace_id(headers),
             repeat: None,
+            aimed: if method.needs == crate::app::Requirement::Public { Aimed::unknown() } else { Aimed::default() },
         };
         if let Some(caller) = caller {
             match self.app.admit(&caller, realm, &method.needs, now).await {

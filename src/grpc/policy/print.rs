@@ -35,6 +35,7 @@ pub(in crate::grpc) fn policy(policy: Policy) -> pb::Policy {
         initial_password,
         inactivity_days,
         failed_sign_ins,
+        refresh_retry_seconds,
     } = policy;
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let scheme = |CodeScheme { name, format, unique }: CodeScheme| {
@@ -70,5 +71,6 @@ pub(in crate::grpc) fn policy(policy: Policy) -> pb::Policy {
         initial_password: print_initial_password(initial_password),
         inactivity_days: number(inactivity_days),
         failed_sign_ins: number(failed_sign_ins),
+        refresh_retry_seconds: number(refresh_retry_seconds),
     }
 }

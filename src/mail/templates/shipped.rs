@@ -41,6 +41,11 @@ E-mail: {{ newcomer_email }}
 {%- if organization %}
 Organization: {{ organization }}
 {%- endif %}
+{%- if again %}
+
+The address was registered again since you heard of it, maybe by somebody else: read the registration anew before you \
+decide.
+{%- endif %}
 
 Approve only whom you know. You decide at {{ portal }}",
         ),
@@ -49,14 +54,8 @@ Approve only whom you know. You decide at {{ portal }}",
             "Hello{% if name %} {{ name }}{% endif %},
 
 your registration at {{ realm }}{% if organization %} for {{ organization }}{% endif %} was approved.
-{%- if missing %}
 
-One thing is still missing before you can sign in: your e-mail address is not verified. Open the link in the mail \
-that we sent you when you registered, or ask for a new one at {{ portal }}
-{%- else %}
-
-You can sign in now at {{ portal }}
-{%- endif %}",
+You can sign in now at {{ portal }}",
         ),
         Template::Rejected => (
             "Your registration was rejected",
@@ -113,6 +112,20 @@ The link works once, within 30 minutes, and no longer once a newer one was asked
 
 If it was not you, ignore this mail. Your password stays as it is.",
         ),
+        Template::SetPassword => (
+            "Set your password",
+            "Hello,
+
+{% if approved %}an administrator approved the registration of this e-mail address at {{ realm }}{% else %}\
+an administrator of {{ realm }} confirmed the registration of this e-mail address{% endif %}. A password that was \
+chosen with the registration does not count. Open this link to prove that the mailbox is yours and to set a password:
+
+{{ link }}
+
+The link works once, within 24 hours, and no longer once a newer one was asked for.
+
+If you did not register, ignore this mail. Nobody gets in without the link.",
+        ),
         Template::PasswordChanged => (
             "Your password was changed",
             "Hello{% if name %} {{ name }}{% endif %},
@@ -165,16 +178,17 @@ at {{ realm }} a role{% if organization %} in {{ organization }}{% endif %} was 
 }
 
 /// What a template of that mail may name: what its event gives, and what every mail knows.
-pub(super) fn variables(template: Template) -> impl Iterator<Item = &'static str> {
+pub(in crate::mail) fn variables(template: Template) -> impl Iterator<Item = &'static str> {
     let own: &[&str] = match template {
         Template::VerifyEmail => &["name", "email", "link"],
         Template::ApprovalRequired => &["name", "email", "organization"],
-        Template::NewUserWaiting => &["name", "email", "newcomer_name", "newcomer_email", "organization"],
-        Template::Approved => &["name", "email", "organization", "missing"],
+        Template::NewUserWaiting => &["name", "email", "newcomer_name", "newcomer_email", "organization", "again"],
+        Template::Approved => &["name", "email", "organization"],
         Template::Rejected => &["name", "email", "organization", "reason"],
-        Template::AddressTaken => &["email"],
+        Template::AddressTaken => &["name", "email"],
         Template::Suspended => &["name", "email", "reason"],
         Template::PasswordReset => &["name", "email", "link"],
+        Template::SetPassword => &["name", "email", "link", "approved"],
         Template::SuspendedForFailures
         | Template::PasswordChanged
         | Template::Reinstated

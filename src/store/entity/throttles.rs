@@ -14,6 +14,8 @@ pub struct Model {
     pub failures: i32,
     pub next_attempt_at: i64,
     pub touched_at: i64,
+    pub under_way: i32,
+    pub under_way_until: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -30,6 +30,7 @@ pub struct Model {
     pub version: i64,
     pub created_at: i64,
     pub last_sign_in_at: Option<i64>,
+    pub registrations: i32,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

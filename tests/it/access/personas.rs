@@ -185,6 +185,7 @@ pub(crate) async fn leaver(world: &World<'_>) -> Persona {
 /// A member of the own organization who signs in.
 async fn member(world: &World<'_>, name: &'static str) -> Persona {
     let newcomer = world.newcomer(&world.portal, Some(&world.own)).await;
+    world.prove(&world.portal, &newcomer.handle).await;
     world.portal.operator.approve(&newcomer.id).await.unwrap();
     person(world, name, &newcomer.handle).await
 }
@@ -245,6 +246,7 @@ async fn suspended_token(world: &World<'_>) -> String {
 
 async fn member_token(world: &World<'_>) -> (String, String) {
     let newcomer = world.newcomer(&world.portal, Some(&world.own)).await;
+    world.prove(&world.portal, &newcomer.handle).await;
     world.portal.operator.approve(&newcomer.id).await.unwrap();
     (newcomer.id, world.portal.stranger.sign_in(&newcomer.handle).await.unwrap())
 }

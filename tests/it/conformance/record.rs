@@ -46,6 +46,7 @@ fn user(id: UserId, identity: &str) -> User {
         version: 1,
         created_at: NOW,
         last_sign_in_at: None,
+        registrations: 1,
     }
 }
 

@@ -335,6 +335,7 @@ async fn insert(rows: TxRows<'_>, n: u128, principal: Principal, roles: &BTreeSe
                 version: 1,
                 created_at: now,
                 last_sign_in_at: None,
+                registrations: 1,
             };
             rows.insert_user(NewUser { user: &user, password_hash: None }).await.unwrap();
         }

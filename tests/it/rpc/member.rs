@@ -44,7 +44,7 @@ fn powers(name: &str, patterns: &[&str]) -> pb::CreateRoleRequest {
 
 /// Somebody who is a member there, with these roles there.
 async fn member(app: &TestApp, portal: &Portal, email: &str, places: &[(&str, &[&str])]) -> Person {
-    portal.stranger.register(email, email, &[]).await.unwrap();
+    portal.newcomer(app, email, &[]).await;
     for (place, roles) in places {
         portal.operator.add_member(place, email).await.unwrap();
         for role in *roles {

@@ -102,12 +102,34 @@ both_backends!(a_dead_letter_is_listed_and_put_back, async |app: &TestApp| {
     assert!(left.iter().any(|message| message.id == id && message.delivery_time.is_some()), "{left:?}");
 });
 
+both_backends!(many_dead_letters_are_put_back_at_once_or_none_is, async |app: &TestApp| {
+    let portal = realm(app).await;
+    let bob = somebody(app, &portal, "bob@acme.example", "acme", None).await;
+    let mut messages = vec![];
+    for _ in 0..3 {
+        messages.push(app.dead_letter("mails", &bob.email, Some(&bob.id)).await);
+    }
+    app.mailed().await;
+    let retry = async |messages: Vec<String>| {
+        let request = pb::RetryMessageRequest { messages, ..Default::default() };
+        portal.operator.notifications().retry_message(request).await.map(|answer| answer.into_inner().messages)
+    };
+    let unknown = [messages.clone(), vec![uuid::Uuid::new_v4().to_string()]].concat();
+    assert_eq!(refusal(retry(unknown).await).0, Code::NotFound);
+    assert_eq!(list(&portal.operator, dead()).await.unwrap().len(), 3);
+    assert_eq!(crate::support::violations(retry(vec![messages[0].clone(); 101]).await), ["messages"]);
+    let back: Vec<_> = retry(messages.clone()).await.unwrap().into_iter().map(|message| message.id).collect();
+    assert_eq!(back, messages);
+    assert_eq!(app.mailed().await.len(), 3);
+});
+
 both_backends!(putting_back_twice_is_once, async |app: &TestApp| {
     let portal = realm(app).await;
     let bob = somebody(app, &portal, "bob@acme.example", "acme", None).await;
     let message = app.dead_letter("mails", &bob.email, Some(&bob.id)).await;
     app.mailed().await;
-    let request = pb::RetryMessageRequest { message, request_id: uuid::Uuid::new_v4().to_string() };
+    let request =
+        pb::RetryMessageRequest { message, request_id: uuid::Uuid::new_v4().to_string(), ..Default::default() };
     let mut mails = portal.operator.notifications();
     let first = mails.retry_message(request.clone()).await.unwrap().into_inner();
     assert_eq!(app.mailed().await.len(), 1);

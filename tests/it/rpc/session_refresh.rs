@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::app::ACCESS_TOKEN_TTL;
-use countersign::domain::session::{EXCHANGE_REPEATABLE, SESSION_TTL};
+use countersign::domain::session::SESSION_TTL;
 use countersign::domain::time::Timestamp;
 use countersign::grpc::pb::{self, ErrorReason};
 use tonic::Code;
@@ -18,6 +18,9 @@ const ENDED: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::Credenti
 
 const ANN: &str = "ann@acme.example";
 const REPLAYED: &str = "session.refresh_token_replayed";
+const REPEATED: &str = "session.refresh_repeated";
+/// `refresh_retry_seconds` of a new realm.
+const RETRY: Duration = Duration::from_secs(10);
 
 both_backends!(a_session_goes_on_by_its_refresh_token, async |app: &TestApp| {
     let portal = open_realm(app).await;
@@ -44,18 +47,38 @@ both_backends!(a_lost_answer_is_given_again_for_ten_seconds, async |app: &TestAp
     portal.newcomer(app, ANN, &[]).await;
     let first = portal.stranger.begin(ANN).await.unwrap();
     let second = portal.stranger.refresh(&first.refresh_token).await.unwrap();
-    for wait in [Duration::ZERO, EXCHANGE_REPEATABLE - Duration::from_secs(1)] {
+    for wait in [Duration::ZERO, RETRY - Duration::from_secs(1)] {
         app.clock().advance(wait);
         let again = portal.stranger.refresh(&first.refresh_token).await.unwrap();
         let tokens = |answer: &pb::RefreshSessionResponse| (answer.access_token.clone(), answer.refresh_token.clone());
         assert_eq!(tokens(&again), tokens(&second), "the same tokens, and no further generation");
     }
-    assert_eq!(portal.operator.times(["session.refreshed"]).await, [1]);
+    assert_eq!(portal.operator.times(["session.refreshed", REPEATED]).await, [1, 2], "each repeat leaves a trace");
 
     app.clock().advance(Duration::from_secs(1));
     assert_eq!(refusal(portal.stranger.refresh(&first.refresh_token).await), OVER);
     assert_eq!(refusal(portal.stranger.refresh(&second.refresh_token).await), OVER, "the whole family");
     assert_eq!(refusal(app.as_token(&second.access_token).user("").await), ENDED);
+    assert_eq!(portal.operator.times([REPLAYED]).await, [1]);
+});
+
+both_backends!(a_realm_says_for_how_long_a_lost_answer_is_given_again, async |app: &TestApp| {
+    let portal = open_realm(app).await;
+    portal.newcomer(app, ANN, &[]).await;
+    for wrong in [9, 61] {
+        let policy = pb::Policy { refresh_retry_seconds: wrong, ..Default::default() };
+        let request = pb::UpdateRealmRequest { policy: Some(policy), ..Default::default() };
+        let refused = portal.operator.realms().update_realm(request).await;
+        assert_eq!(crate::support::violations(refused), ["policy.refresh_retry_seconds"]);
+    }
+    portal.decide(pb::Policy { refresh_retry_seconds: 60, ..Default::default() }, &["refresh_retry_seconds"]).await;
+    let first = portal.stranger.begin(ANN).await.unwrap();
+    let second = portal.stranger.refresh(&first.refresh_token).await.unwrap();
+    app.clock().advance(Duration::from_secs(59));
+    portal.stranger.refresh(&first.refresh_token).await.unwrap();
+    // Once the answer was put to use it was not lost.
+    portal.stranger.refresh(&second.refresh_token).await.unwrap();
+    assert_eq!(refusal(portal.stranger.refresh(&first.refresh_token).await), OVER);
     assert_eq!(portal.operator.times([REPLAYED]).await, [1]);
 });
 

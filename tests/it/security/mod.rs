@@ -2,6 +2,7 @@
 
 mod account_facts;
 mod bad_input;
+mod before_proof;
 mod enumeration;
 mod floods;
 mod fuzz;

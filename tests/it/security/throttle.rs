@@ -111,6 +111,86 @@ both_backends!(sign_in_reset_codes_and_change_password_have_one_counter, async |
     assert_eq!(portal.stranger.reset(&code, NEW).await.unwrap(), [], "the mailbox lifts it");
 });
 
+both_backends!(right_sign_ins_at_once_all_succeed, async |app: &TestApp| {
+    let portal = open_realm(app, 0).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let stranger = portal.stranger.clone();
+        calls.spawn(async move { stranger.sign_in(ANN).await.map(drop).map_err(|refused| refused.code()) });
+    }
+    assert_eq!(calls.join_all().await, [Ok(()); 8]);
+});
+
+// What is counted at an address that is nobody's follows nobody.
+both_backends!(guesses_belong_to_the_account_that_exists_and_end_with_it, async |app: &TestApp| {
+    let portal = open_realm(app, 5).await;
+    let bob = "bob@acme.example";
+    let stranger = app.anonymous_from(ELSEWHERE).in_realm("open");
+    for _ in 0..4 {
+        assert_eq!(refusal(guess(&stranger, bob).await), FAILED);
+    }
+    portal.newcomer(app, bob, &[]).await;
+    assert_eq!(refusal(guess(&portal.stranger, bob).await), FAILED, "one typo");
+    portal.stranger.sign_in(bob).await.expect("one typo suspends nobody");
+
+    // Nor does who registers the address anew inherit anything.
+    for _ in 0..4 {
+        assert_eq!(refusal(guess(&stranger, bob).await), FAILED);
+    }
+    portal.operator.delete(bob).await.unwrap();
+    portal.operator.clear_tombstone(bob, "SUP-1").await.unwrap();
+    portal.newcomer(app, bob, &[]).await;
+    assert_eq!(refusal(guess(&portal.stranger, bob).await), FAILED);
+    portal.stranger.sign_in(bob).await.unwrap();
+    app.mailed().await;
+});
+
+both_backends!(who_has_just_proven_the_mailbox_waits_for_nobody, async |app: &TestApp| {
+    let portal = open_realm(app, 0).await;
+    let bob = "bob@acme.example";
+    let stranger = app.anonymous_from(ELSEWHERE).in_realm("open");
+    portal.stranger.register(bob, "Bob", &[]).await.unwrap();
+    until_limited(&stranger, bob).await;
+    portal.stranger.verify(&app.code_for(bob).await).await.expect("the link is not throttled by strangers");
+    portal.stranger.sign_in(bob).await.unwrap();
+    app.mailed().await;
+});
+
+// Class 15: beside a code that is right, too, guesses count; without one nothing is compared.
+both_backends!(a_wrong_password_beside_a_proven_code_counts, async |app: &TestApp| {
+    let portal = open_realm(app, 0).await;
+    portal.stranger.register("bob@acme.example", "Bob", &[]).await.unwrap();
+    let code = app.code_for("bob@acme.example").await;
+    let invalid = (Code::FailedPrecondition, ErrorReason::CodeInvalid);
+    let verify = async |code: &str, password: &str| {
+        let request = pb::VerifyEmailRequest { code: code.to_owned(), password: password.to_owned() };
+        refusal(portal.stranger.registrations().verify_email(request).await)
+    };
+    let compared = || app.inner().app.hasher().compared();
+    let before = compared();
+    for forged in ["", "nonsense", &code.chars().rev().collect::<String>()] {
+        assert_eq!(verify(forged, PASSWORD).await, invalid);
+    }
+    assert_eq!(compared(), before, "a made-up code costs no hash");
+    for _ in 0..FREE_FAILURES {
+        assert_eq!(verify(&code, GUESS).await, invalid);
+    }
+    assert_eq!(verify(&code, PASSWORD).await, LIMITED);
+    assert_eq!(compared() - before, u64::from(FREE_FAILURES));
+});
+
+// What becomes of the new password does not make a right current one a guess.
+both_backends!(a_right_current_password_is_no_guess_whatever_the_new_one_is, async |app: &TestApp| {
+    let portal = open_realm(app, 0).await;
+    let ann = portal.enter(app, ANN).await;
+    for _ in 0..2 * FREE_FAILURES {
+        assert_eq!(crate::support::violations(ann.caller.change_password(PASSWORD, PASSWORD).await), ["new_password"]);
+        assert_eq!(crate::support::violations(ann.caller.change_password(PASSWORD, "short").await), ["new_password"]);
+    }
+    ann.caller.change_password(PASSWORD, NEW).await.unwrap();
+    app.mailed().await;
+});
+
 // Class 16: a lockout as denial of service.
 both_backends!(a_strangers_failures_do_not_keep_the_owner_out, async |app: &TestApp| {
     let portal = open_realm(app, 0).await;

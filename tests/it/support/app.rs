@@ -24,6 +24,9 @@ pub(super) const GLANCE: Duration = Duration::from_millis(5);
 /// No test comes near it: limits of public calls are tested where they are set.
 const UNLIMITED: &str = "1000000";
 
+/// Where the portals of the stories are, and that of a new realm.
+const PORTALS: &str = "https://*.example, https://*.symmetry.example, http://localhost";
+
 /// Which database the record is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Backend {
@@ -317,6 +320,7 @@ fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str
         ("unknown_keys_per_source", UNLIMITED),
         ("public_calls_per_source", UNLIMITED),
         ("public_calls_per_mailbox", UNLIMITED),
+        ("base_url_origins", PORTALS),
     ];
     let url = database.map(|database| ("database_url", database.url()));
     let all = own.into_iter().chain(url).chain(settings.iter().copied());

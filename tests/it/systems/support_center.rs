@@ -5,8 +5,8 @@ use countersign::grpc::pb::{self, ErrorReason, Policy, Reach};
 use tonic::Code;
 
 use crate::support::{
-    ALLOWED, At, Caller, Letter, Person, Portal, TestApp, ask, both_backends, by_default, denied, everywhere, grants,
-    identifiers, refusal, role, text, within,
+    ALLOWED, At, Caller, Letter, PASSWORD, Person, Portal, TestApp, ask, both_backends, by_default, denied, everywhere,
+    grants, identifiers, refusal, role, text, within,
 };
 
 const VERIFY: &str = "Verify your e-mail address";
@@ -119,13 +119,20 @@ both_backends!(a_newcomer_is_announced_once_verified_to_their_own_companys_admin
 
     let stranger = &center.portal.stranger;
     stranger.register("nora@acme.example", "Nora", &[]).await.unwrap();
-    assert_eq!(app.mailed().await, [format!("nora@acme.example: {RECEIVED}"), format!("nora@acme.example: {VERIFY}")],);
+    assert_eq!(app.mailed().await, [format!("nora@acme.example: {VERIFY}")]);
     assert_eq!(adam.caller.waiting().await.unwrap(), [""; 0], "who only claims an address is not shown");
     assert_eq!(center.vera.caller.waiting().await.unwrap(), ["nora@acme.example"]);
 
     let gates = stranger.verify(&app.code_for("nora@acme.example").await).await.unwrap();
     assert_eq!(gates, [ErrorReason::ApprovalPending]);
-    assert_eq!(app.mailed().await, [format!("adam@acme.example: {WAITING}"), format!("alma@acme.example: {WAITING}")],);
+    assert_eq!(
+        app.mailed().await,
+        [
+            format!("adam@acme.example: {WAITING}"),
+            format!("alma@acme.example: {WAITING}"),
+            format!("nora@acme.example: {RECEIVED}"),
+        ],
+    );
     let told = app.mails_to("adam@acme.example").await;
     assert!(told.last().is_some_and(|mail| mail.text.contains("nora@acme.example")), "{told:#?}");
     assert_eq!(adam.caller.waiting().await.unwrap(), ["nora@acme.example"]);
@@ -161,33 +168,34 @@ both_backends!(an_administrators_approval_opens_at_once, async |app: &TestApp| {
     assert_eq!(app.mailed().await, [""; 0], "approving what is approved changes nothing");
 });
 
-both_backends!(approved_before_verified_by_the_vendor_the_mail_says_what_is_missing, async |app: &TestApp| {
-    let center = Center::open(app).await;
-    let stranger = &center.portal.stranger;
-    stranger.register("adam@acme.example", "Adam", &[]).await.unwrap();
-    assert_eq!(
-        app.mailed().await,
-        [
-            format!("adam@acme.example: {RECEIVED}"),
-            format!("adam@acme.example: {VERIFY}"),
-            // The company has nobody: realm-wide approvers hear at once.
-            format!("vera@symmetry.example: {WAITING}"),
-        ],
-    );
-    center.vera.caller.approve("adam@acme.example").await.unwrap();
-    assert_eq!(app.mailed().await, [format!("adam@acme.example: {APPROVED}")]);
-    let told: Vec<Letter> = app.mails_to("adam@acme.example").await;
-    let approved = told.iter().find(|mail| mail.subject == APPROVED).unwrap();
-    assert!(approved.text.contains("is not verified"), "{approved:#?}");
+both_backends!(
+    approved_before_verified_by_the_vendor_the_mail_has_a_link_for_what_is_missing,
+    async |app: &TestApp| {
+        let center = Center::open(app).await;
+        let stranger = &center.portal.stranger;
+        stranger.register("adam@acme.example", "Adam", &[]).await.unwrap();
+        assert_eq!(
+            app.mailed().await,
+            [
+                format!("adam@acme.example: {VERIFY}"),
+                // The company has nobody: realm-wide approvers hear at once.
+                format!("vera@symmetry.example: {WAITING}"),
+            ],
+        );
+        center.vera.caller.approve("adam@acme.example").await.unwrap();
+        assert_eq!(app.mailed().await, ["adam@acme.example: Set your password"]);
+        let told: Vec<Letter> = app.mails_to("adam@acme.example").await;
+        let link = told.last().and_then(Letter::code);
+        assert!(told.last().is_some_and(|mail| mail.text.contains("approved the registration")), "{told:#?}");
 
-    let closed = (Code::PermissionDenied, ErrorReason::EmailNotVerified);
-    assert_eq!(refusal(stranger.sign_in("adam@acme.example").await), closed);
-    let question = || ask("adam@acme.example", "documentation.read");
-    assert_eq!(center.hub.check(question()).await.unwrap(), denied(ErrorReason::EmailNotVerified));
+        let failed = (Code::Unauthenticated, ErrorReason::SignInFailed);
+        assert_eq!(refusal(stranger.sign_in("adam@acme.example").await), failed);
+        let question = || ask("adam@acme.example", "documentation.read");
+        assert_eq!(center.hub.check(question()).await.unwrap(), denied(ErrorReason::EmailNotVerified));
 
-    let gates = stranger.verify(&app.code_for("adam@acme.example").await).await.unwrap();
-    assert_eq!(gates, []);
-    assert_eq!(center.hub.check(question()).await.unwrap(), ALLOWED);
-    center.portal.enter(app, "adam@acme.example").await;
-    assert_eq!(app.mailed().await, [""; 0]);
-});
+        assert_eq!(stranger.reset(&link.unwrap(), PASSWORD).await.unwrap(), []);
+        assert_eq!(center.hub.check(question()).await.unwrap(), ALLOWED);
+        center.portal.enter(app, "adam@acme.example").await;
+        assert_eq!(app.mailed().await, ["adam@acme.example: Your password was changed"]);
+    }
+);

@@ -1,5 +1,6 @@
 //! How a subject of each kind is made, by calls that anybody could make.
 
+use countersign::domain::account::{Verified, VerifiedHow};
 use countersign::grpc::pb::{self, Reach};
 
 use super::{Kind, Place, READ, READER, SCHEME, Subject, Target, World, nobody, organization};
@@ -52,6 +53,7 @@ impl World<'_> {
             _ => {}
         }
         if !matches!(kind, Kind::Newcomer | Kind::Unproven) {
+            self.prove(portal, &made.handle).await;
             operator.approve(&made.id).await.unwrap();
         }
         match kind {
@@ -91,6 +93,12 @@ impl World<'_> {
         portal.stranger.register(&handle, "Somebody", &codes).await.unwrap();
         let id = portal.operator.user(&handle).await.unwrap().id;
         Subject { id, handle, extra: String::new() }
+    }
+
+    /// Has somebody have proven their mailbox, without the mail.
+    pub(in crate::access) async fn prove(&self, portal: &Portal, email: &str) {
+        let at = self.app.clock().now();
+        portal.alter(self.app, email, |user| user.verified = Some(Verified { at, how: VerifiedHow::Link })).await;
     }
 
     async fn company(&self, kind: Kind) -> Subject {

@@ -1,0 +1,3 @@
+ALTER TABLE throttles DROP COLUMN under_way_until;
+ALTER TABLE throttles DROP COLUMN under_way;
+ALTER TABLE users DROP COLUMN registrations;
