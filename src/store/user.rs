@@ -1,6 +1,6 @@
 //! Users and their holds.
 
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SimpleExpr};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -180,22 +180,22 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let (leader, report) = (Alias::new("leader"), Alias::new("report"));
         let mut found = vec![];
         for some in ids.chunks(IDS_AT_ONCE) {
-            // A scalar with a limit: PostgreSQL looks it up row by row, where it would join the whole table for EXISTS.
-            let any = Query::select()
+            // For EXISTS PostgreSQL joins, by whichever way is the shorter. Of one row, looked up by itself, it expects to find
+            // it soon whichever way it goes, and reads the whole table for each user that leads nobody.
+            let led = Query::select()
                 .column((report.clone(), users::Column::Id))
                 .from_as(users::Entity, report.clone())
                 .and_where(Expr::col((report.clone(), users::Column::RealmId)).eq(self.realm.0))
                 .and_where(
                     Expr::col((report.clone(), users::Column::ManagerId)).equals((leader.clone(), users::Column::Id)),
                 )
-                .limit(1)
                 .take();
             let leaders = Query::select()
                 .column((leader.clone(), users::Column::Id))
                 .from_as(users::Entity, leader.clone())
                 .and_where(Expr::col((leader.clone(), users::Column::RealmId)).eq(self.realm.0))
                 .and_where(Expr::col((leader.clone(), by)).is_in(some.iter().map(|id| id.0)))
-                .and_where(SimpleExpr::SubQuery(None, Box::new(any.into())).is_not_null())
+                .and_where(Expr::exists(led))
                 .take();
             for row in self.conn.query_all(&leaders).await? {
                 found.push(UserId(row.try_get("", "id")?));
