@@ -13,6 +13,7 @@ mod erasure;
 mod error;
 mod holders;
 mod idempotency;
+mod identities;
 mod lanes;
 mod members;
 mod message;

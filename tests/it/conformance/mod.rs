@@ -1,6 +1,7 @@
 //! What both databases must do alike, asked of the store itself.
 
 mod interrupted;
+mod log;
 mod migrations;
 mod plans;
 mod record;
