@@ -24,7 +24,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::app::clock::Clock;
 use crate::app::{App, Parts, ROOT_KEY, Rates};
-use crate::cache::Options;
+use crate::cache::{Options, Remembered};
 use crate::config::{Config, DatabaseUrl, MailTransport, SmtpSecurity};
 use crate::crypto::Secret;
 use crate::crypto::key_file::RootKeyError;
@@ -41,7 +41,7 @@ use crate::store::{Location, Schema, Store};
 use crate::tasks::{self, Tasks};
 use operator_key::OperatorKey;
 
-/// Principals kept in memory per realm: at about 1 KiB each, 100 MB when full.
+/// Principals kept in memory, of all realms: at about 1 KiB each, 100 MB when full.
 const PRINCIPALS_KEPT: usize = 100_000;
 /// How often it is looked whether the record can be asked.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
@@ -357,6 +357,7 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
         shared: store.is_shared(),
         database_lost_grace: config.database_lost_grace,
         principals: PRINCIPALS_KEPT,
+        remembered: Remembered::default(),
     };
     let rates = Rates {
         per_source: Some(config.public_calls_per_source),
