@@ -90,7 +90,7 @@ impl App {
     async fn holder(&self, caller: &Caller) -> Result<(View<'_, Record>, Subject)> {
         let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
         let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if caller.is_held_by(subject.principal()) { Ok((home, subject)) } else { Err(credential_ended()) }
+        if caller.is_held_by(home.realm(), subject.principal()) { Ok((home, subject)) } else { Err(credential_ended()) }
     }
 
     /// Why a caller that holds none of the permissions is kept out; `None` if acting on oneself needs none.

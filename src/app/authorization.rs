@@ -10,14 +10,14 @@ use super::entry::{self, EntryView};
 use super::error::{Error, Result, Violation};
 use super::facts::{Basket, decide};
 use super::guard::{Guard, miss_reason, permissions, why};
-use super::read::again;
+use super::read::{again, again_with};
 use super::{App, Ctx, Reason, Record};
-use crate::cache::{Freshness, Subject, View};
+use crate::cache::{Freshness, ReadSet, Subject, View};
 use crate::domain::account::Gate;
 use crate::domain::catalogue::{Catalogue, PermissionId};
 use crate::domain::decision::{self, Decision};
 use crate::domain::explain::{Chain, Explanation, Miss, MissKind, explain};
-use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId};
+use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId, UserId};
 use crate::domain::permission::{Pattern, Reach};
 use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::realm::Position;
@@ -184,14 +184,20 @@ impl App {
         Ok(ChainView { entry, path: path.into_iter().map(named).collect(), pattern, reach })
     }
 
-    /// Answers many questions at one revision. What is wrong with one is that one's answer.
+    /// Answers many questions at one revision. What is wrong with one is that one's answer. What is cold is loaded in a
+    /// handful of statements.
     ///
     /// # Errors
     /// UNAVAILABLE.
     pub async fn check_batch(&self, ctx: &Ctx, asked: &[Result<Asked>], how: How) -> Result<At<Vec<Result<Answered>>>> {
-        again(|| async {
-            let view = self.view(ctx, how.freshness).await?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
+        let people = self.people(ctx, asked.iter().flatten()).await?;
+        let reads = ReadSet::default();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, how.freshness, &reads).await?;
+            let mut desk = Desk { people: Some(&people), ..Desk::open(self, ctx, &view, permissions::CHECK).await? };
+            if reads.is_recording() {
+                desk.prepare_questions(asked).await?;
+            }
             let mut value = Vec::with_capacity(asked.len());
             for question in asked {
                 let answer = match question {
@@ -208,7 +214,21 @@ impl App {
         })
         .await
     }
+
+    /// Whom the e-mail addresses in questions stand for.
+    async fn people(&self, ctx: &Ctx, asked: impl Iterator<Item = &Asked>) -> Result<People> {
+        let emails = asked.filter_map(|asked| match &asked.about {
+            About::Email(email) => Some(crate::domain::email::identity(email)),
+            About::Principal(_) | About::AccessToken(_) => None,
+        });
+        let emails: std::collections::BTreeSet<_> = emails.collect();
+        let emails: Vec<_> = emails.into_iter().collect();
+        Ok(self.store.loads(ctx.realm).users_by_identities(&emails).await?)
+    }
 }
+
+/// People by the identity of their e-mail address.
+type People = std::collections::HashMap<String, UserId>;
 
 /// Where questions of one call are answered: one view, and what was gathered for its subjects.
 pub(super) struct Desk<'a> {
@@ -220,6 +240,8 @@ pub(super) struct Desk<'a> {
     right: &'static str,
     pub(super) realm_wide: bool,
     subject: Option<(About, Found, Basket)>,
+    /// The people of a batch, looked up beforehand.
+    people: Option<&'a People>,
 }
 
 impl<'a> Desk<'a> {
@@ -231,7 +253,7 @@ impl<'a> Desk<'a> {
     ) -> Result<Self> {
         let mut guard = app.guard(ctx, view).await?;
         let realm_wide = guard.allows(right, None, None).await?;
-        Ok(Self { app, ctx, view, guard, right, realm_wide, subject: None })
+        Ok(Self { app, ctx, view, guard, right, realm_wide, subject: None, people: None })
     }
 
     async fn answer(&mut self, asked: &Asked, with_reason: bool) -> Result<Answered> {
@@ -370,16 +392,54 @@ impl<'a> Desk<'a> {
         Ok(decide(self.view, basket, subject, question, self.ctx.now).await?.is_allowed())
     }
 
+    /// Has everything loaded at once that the answers to these questions rest on, as far as that can be foreseen.
+    async fn prepare_questions(&self, asked: &[Result<Asked>]) -> Result<()> {
+        let mut subjects = vec![];
+        for question in asked.iter().flatten() {
+            let subject = match &question.about {
+                About::Principal(id) => Some(*id),
+                About::Email(email) => self.person(email).await?,
+                About::AccessToken(token) => {
+                    Box::pin(self.app.access_token(token, self.ctx.now)).await?.map(|caller| caller.principal)
+                }
+            };
+            subjects.extend(subject.into_iter().chain(question.owner));
+        }
+        self.prepare(&subjects, asked.iter().flatten().filter_map(|question| question.organization)).await
+    }
+
+    /// Has principals loaded at once, and then the organizations that they belong to, and these.
+    pub(super) async fn prepare(
+        &self,
+        principals: &[PrincipalId],
+        organizations: impl IntoIterator<Item = OrganizationId> + Send,
+    ) -> Result<()> {
+        let mut organizations: Vec<_> = organizations.into_iter().collect();
+        self.view.prepare(principals.iter().copied(), []).await?;
+        for id in principals {
+            if let Some(subject) = self.view.principal(*id).await? {
+                organizations.extend(subject.principal().active_memberships().map(|held| held.organization));
+            }
+        }
+        Ok(self.view.prepare([], organizations).await?)
+    }
+
+    async fn person(&self, email: &str) -> Result<Option<PrincipalId>> {
+        let identity = crate::domain::email::identity(email);
+        if let Some(people) = self.people {
+            return Ok(people.get(&identity).map(|id| (*id).into()));
+        }
+        let user = Box::pin(self.app.store.loads(self.ctx.realm).user_by_identity(&identity)).await?;
+        Ok(user.map(|user| user.id.into()))
+    }
+
     async fn find(&self, about: &About) -> Result<Found> {
         let (id, caller) = match about {
             About::Principal(id) => (*id, None),
-            About::Email(email) => {
-                let identity = crate::domain::email::identity(email);
-                match Box::pin(self.app.store.loads(self.ctx.realm).user_by_identity(&identity)).await? {
-                    Some(user) => (user.id.into(), None),
-                    None => return Ok(Err(Reason::SubjectUnknown)),
-                }
-            }
+            About::Email(email) => match self.person(email).await? {
+                Some(id) => (id, None),
+                None => return Ok(Err(Reason::SubjectUnknown)),
+            },
             About::AccessToken(token) => {
                 let caller = Box::pin(self.app.access_token(token, self.ctx.now)).await?;
                 match caller.filter(|caller| caller.realm == self.ctx.realm) {
@@ -390,7 +450,7 @@ impl<'a> Desk<'a> {
         };
         let unknown = if caller.is_some() { Reason::TokenInvalid } else { Reason::SubjectUnknown };
         let Some(subject) = self.view.principal(id).await? else { return Ok(Err(unknown)) };
-        let holds = caller.is_none_or(|caller| caller.still_holds(subject.principal()));
+        let holds = caller.is_none_or(|caller| caller.still_holds(self.view.realm(), subject.principal()));
         Ok(if holds { Ok(subject) } else { Err(Reason::TokenInvalid) })
     }
 }

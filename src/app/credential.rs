@@ -7,12 +7,14 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
-use super::{App, RealmKeys, Reason};
+use super::read::again;
+use super::{App, Freshness, RealmKeys, Reason};
+use crate::cache::RealmCatalogue;
 use crate::crypto::access_token::{self, AccessClaims, Expectations};
 use crate::crypto::api_key::{self, ApiKey};
 use crate::crypto::password_change::{self, PasswordChangeToken};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::{PrincipalId, RealmId, SessionId};
+use crate::domain::ids::{PrincipalId, RealmId, SessionId, SigningKeyId};
 use crate::domain::service_account::Credential;
 use crate::domain::snapshot::{Principal, PrincipalKind};
 use crate::domain::time::Timestamp;
@@ -21,7 +23,8 @@ use crate::domain::workload::{Presented, Workload};
 /// Access tokens whose signature was found good are remembered, so that it is checked once.
 const TOKENS_REMEMBERED: usize = 100_000;
 
-/// Whom a credential stands for. Whether it still holds is the snapshot's business: see [`Caller::still_holds`].
+/// Whom a credential stands for. Whether it still holds is decided on facts of one revision:
+/// see `Caller::still_holds`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
     pub realm: RealmId,
@@ -34,11 +37,31 @@ pub struct Caller {
     pub expires_at: Option<Timestamp>,
     /// The hash of the API key, if it is one.
     pub key: Option<[u8; 32]>,
+    /// What an access token was verified against.
+    signed: Option<Box<Signed>>,
+}
+
+/// What an access token was verified against. A realm may have changed it since.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Signed {
+    by: SigningKeyId,
+    issuer: String,
+    audience: String,
+}
+
+impl Signed {
+    fn counts_in(&self, realm: &RealmCatalogue<RealmKeys>) -> bool {
+        let catalogue = &realm.catalogue;
+        let of_realm = |prefix: &str| prefix.strip_suffix("/realms/") == Some(base_url(catalogue));
+        self.audience == catalogue.policy.audience
+            && self.issuer.strip_suffix(&*catalogue.realm_name).is_some_and(of_realm)
+            && realm.extra.key(self.by).is_some()
+    }
 }
 
 impl Caller {
-    /// Whom a verified access token stands for.
-    pub(super) fn of_token(claims: &AccessClaims) -> Self {
+    /// Whom an access token stands for that this key signed.
+    pub(super) fn of_token(claims: &AccessClaims, by: SigningKeyId) -> Self {
         Self {
             realm: claims.realm,
             principal: claims.sub,
@@ -47,13 +70,14 @@ impl Caller {
             password_change: None,
             expires_at: Some(claims.exp),
             key: None,
+            signed: Some(Box::new(Signed { by, issuer: claims.iss.clone(), audience: claims.aud.clone() })),
         }
     }
 
     fn account(credential: Credential) -> Self {
         let Credential { realm, platform, service_account, expires_at } = credential;
         let principal = service_account.into();
-        Self { realm, principal, platform, session: None, password_change: None, expires_at, key: None }
+        Self { realm, principal, platform, session: None, password_change: None, expires_at, key: None, signed: None }
     }
 
     fn of_password_change(token: &PasswordChangeToken) -> Self {
@@ -66,19 +90,23 @@ impl Caller {
             password_change: Some(epoch),
             expires_at: Some(expires_at),
             key: None,
+            signed: None,
         }
     }
 
     /// Whether the credential still stands for its holder: a disabled account's counts as little as one that was revoked,
     /// also where none is needed.
-    pub(super) fn is_held_by(&self, holder: &Principal) -> bool {
+    pub(super) fn is_held_by(&self, realm: &RealmCatalogue<RealmKeys>, holder: &Principal) -> bool {
         let disabled = matches!(holder.kind, PrincipalKind::ServiceAccount { disabled: true, .. });
-        self.still_holds(holder) && !disabled
+        self.still_holds(realm, holder) && !disabled
     }
 
-    /// Whether the principal's snapshot still lets this credential stand for it.
-    #[must_use]
-    pub fn still_holds(&self, principal: &Principal) -> bool {
+    /// Whether the realm and the principal's snapshot still let this credential stand for it. A token that was found good
+    /// once is asked about anew each time, so that every replica answers alike once audience, issuer or keys changed.
+    pub(super) fn still_holds(&self, realm: &RealmCatalogue<RealmKeys>, principal: &Principal) -> bool {
+        if !self.signed.as_ref().is_none_or(|signed| signed.counts_in(realm)) {
+            return false;
+        }
         let epoch = self.session.map(|(_, epoch)| epoch).or(self.password_change);
         epoch.is_none_or(|epoch| epoch == principal.session_epoch)
             && self.session.is_none_or(|(session, _)| !principal.ended_sessions.contains(&session))
@@ -151,12 +179,13 @@ impl App {
             return Ok(Some(known).filter(|known| known.expires_at.is_none_or(|at| now < at)));
         }
         let Ok(unverified) = access_token::unverified(token) else { return Ok(None) };
-        let Some(view) = self.snapshots.view(unverified.realm, crate::cache::Freshness::Latest).await? else {
-            return Ok(None);
-        };
-        let realm = view.realm();
+        let realm = again(|| async {
+            let view = self.snapshots.view(unverified.realm, Freshness::Latest).await?;
+            Ok(view.map(|view| Arc::clone(view.realm())))
+        });
+        let Some(realm) = realm.await? else { return Ok(None) };
         let Some(claims) = verify(token, &realm.catalogue, &realm.extra, now) else { return Ok(None) };
-        let caller = Arc::new(Caller::of_token(&claims));
+        let caller = Arc::new(Caller::of_token(&claims, unverified.kid));
         self.credentials.0.insert(digest, Arc::clone(&caller));
         Ok(Some(caller))
     }
@@ -201,7 +230,7 @@ impl App {
 
 /// What an access token of the realm says; `None` if it is none, or was changed, or is too old.
 pub(super) fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: Timestamp) -> Option<AccessClaims> {
-    let key = |kid| keys.keys.iter().find(|key| key.signing.kid() == kid).map(|key| key.verifying);
+    let key = |kid| keys.key(kid).map(|key| key.verifying);
     let iss = issuer(catalogue);
     let expectations = Expectations { iss: &iss, aud: &catalogue.policy.audience, realm: catalogue.realm, now };
     access_token::verify(token, key, &expectations).ok()
@@ -210,7 +239,11 @@ pub(super) fn verify(token: &str, catalogue: &Catalogue, keys: &RealmKeys, now: 
 /// The `iss` of a realm's tokens.
 #[must_use]
 pub(crate) fn issuer(catalogue: &Catalogue) -> String {
-    format!("{}/realms/{}", catalogue.policy.base_url.trim_end_matches('/'), catalogue.realm_name)
+    format!("{}/realms/{}", base_url(catalogue), catalogue.realm_name)
+}
+
+fn base_url(catalogue: &Catalogue) -> &str {
+    catalogue.policy.base_url.trim_end_matches('/')
 }
 
 fn invalid() -> Error {

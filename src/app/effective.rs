@@ -6,9 +6,9 @@ use super::authorization::{About, At, Desk, Found, declared};
 use super::error::{Error, Result};
 use super::guard::{permissions, why};
 use super::paging::{Page, Paging};
-use super::read::again;
+use super::read::again_with;
 use super::{App, Ctx, Reason};
-use crate::cache::Freshness;
+use crate::cache::{Freshness, ReadSet};
 use crate::domain::account::Gate;
 use crate::domain::catalogue::{Permission, PermissionId};
 use crate::domain::decision::{Question, ResourceRef};
@@ -68,8 +68,9 @@ impl App {
         cmd: &ListEffectivePermissions,
     ) -> Result<At<Listed<Permission>>> {
         let after: Option<PermissionName> = self.cursor(ctx, &cmd.page)?;
-        again(|| async {
-            let view = self.view(ctx, cmd.freshness).await?;
+        let reads = ReadSet::default();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, cmd.freshness, &reads).await?;
             let mut desk = Desk::open(self, ctx, &view, permissions::LIST).await?;
             let value = match desk.place(&cmd.about, cmd.organization).await? {
                 Ok(place) => self.effective_in(ctx, &mut desk, cmd, place, after.as_ref()).await?,
@@ -125,8 +126,9 @@ impl App {
         cmd: &ListAllowedOrganizations,
     ) -> Result<At<Listed<(OrganizationId, String)>>> {
         let after: Option<OrganizationId> = self.cursor(ctx, &cmd.page)?;
-        again(|| async {
-            let view = self.view(ctx, cmd.freshness).await?;
+        let reads = ReadSet::default();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, cmd.freshness, &reads).await?;
             let permission = declared(view.catalogue(), &cmd.permission)?;
             let mut desk = Desk::open(self, ctx, &view, permissions::LIST).await?;
             let value = self.allowed_after(ctx, &mut desk, cmd, permission, after).await?;
@@ -147,6 +149,7 @@ impl App {
             return Ok(Listed::none(reason, detail));
         }
         let candidates = self.places_to_try(ctx, desk, &cmd.about, permission, after).await?;
+        desk.view.prepare([], candidates.iter().copied()).await?;
         let mut allowed = vec![];
         let mut last = None;
         for organization in candidates.iter().copied() {

@@ -6,9 +6,9 @@ use super::error::{Error, Result};
 use super::facts::{Basket, decide};
 use super::guard::permissions;
 use super::paging::{Page, Paging};
-use super::read::again;
+use super::read::again_with;
 use super::{App, Ctx, Name, Reason};
-use crate::cache::Freshness;
+use crate::cache::{Freshness, ReadSet};
 use crate::domain::catalogue::PermissionId;
 use crate::domain::decision::{Question, ResourceRef};
 use crate::domain::ids::{OrganizationId, PrincipalId};
@@ -38,8 +38,10 @@ impl App {
         cmd: &ListPrincipals,
     ) -> Result<At<Listed<(PrincipalId, Option<Name>)>>> {
         let after: Option<PrincipalId> = self.cursor(ctx, &cmd.page)?;
-        again(|| async {
-            let view = self.view(ctx, cmd.freshness).await?;
+        // Candidates are read from the database and are seldom all at hand.
+        let reads = ReadSet::recording();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, cmd.freshness, &reads).await?;
             let permission = declared(view.catalogue(), &cmd.permission)?;
             let mut desk = Desk::open(self, ctx, &view, permissions::LIST).await?;
             let known = match cmd.organization {
@@ -71,6 +73,7 @@ impl App {
         let (mut allowed, mut last, mut tried) = (vec![], after, 0);
         let more = 'pages: loop {
             let candidates = rows.holders(&query, last, batch).await?;
+            desk.prepare(&candidates, []).await?;
             for candidate in &candidates {
                 if allowed.len() as u64 == cmd.page.size || tried == CANDIDATES_MAX {
                     break 'pages true;

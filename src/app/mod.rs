@@ -26,6 +26,7 @@ mod error;
 mod expiry;
 mod facts;
 pub mod failpoint;
+mod feed;
 mod grant;
 mod guard;
 mod holders;
@@ -64,6 +65,7 @@ mod role;
 mod role_assignment;
 mod role_change;
 mod roles;
+mod seats;
 mod service_account;
 mod service_account_state;
 mod service_accounts;
@@ -181,8 +183,8 @@ pub struct App {
     limits: limits::Limits,
     base_url_origins: Vec<AllowedOrigin>,
     refusals: refusals::Refusals,
-    /// Seats of those who follow changes.
-    watchers: Arc<Semaphore>,
+    /// What those who follow changes share.
+    feeds: feed::Feeds,
     /// How long lines of the audit log are kept.
     audit_kept: Duration,
     under_way: under_way::UnderWay,
@@ -237,7 +239,7 @@ impl App {
             limits: limits::Limits::new(rates),
             base_url_origins,
             refusals: refusals::Refusals::default(),
-            watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
+            feeds: feed::Feeds::default(),
             audit_kept,
             under_way: under_way::UnderWay::default(),
             writes: Database::register().writes,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use countersign::app::clock::Clock;
 use countersign::cache::{Answer, Freshness, Options, RealmCatalogue, Remembered, Snapshots, Source};
 use countersign::domain::change::{Key, Line, Loaded};
 use countersign::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
@@ -23,7 +24,6 @@ const LINES_A_SECOND: u64 = 10_000;
 struct Slow {
     wire: Wire,
     lines: AtomicU64,
-    began: tokio::time::Instant,
 }
 
 impl Source for Slow {
@@ -63,14 +63,15 @@ impl Source for Slow {
     }
 
     fn elapsed(&self) -> Duration {
-        self.began.elapsed() + Duration::from_nanos(self.wire.world.looks.fetch_add(1, Ordering::Relaxed))
+        // No two looks at a clock are simultaneous.
+        Clock::elapsed() + Duration::from_nanos(self.wire.world.looks.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 fn process(realms: usize) -> (Arc<World>, Arc<Slow>, Snapshots<Slow>) {
     let world = Arc::new(World::new(7, Weather { slow: 1, ..Weather::CALM }, realms));
     let wire = Wire::new(Arc::clone(&world), 0);
-    let slow = Arc::new(Slow { wire, lines: AtomicU64::new(0), began: tokio::time::Instant::now() });
+    let slow = Arc::new(Slow { wire, lines: AtomicU64::new(0) });
     let (database_lost_grace, remembered) = (Duration::ZERO, Remembered::default());
     let options = Options { shared: true, database_lost_grace, principals: 100, remembered };
     let snapshots = Snapshots::new(Arc::clone(&slow), options);

@@ -3,6 +3,7 @@
 //! Each file is one flood. Each uses the [`Ruler`]: plain checks in a realm that has nothing to do with the flood, timed
 //! first in quiet and then beside it, in one run on one machine, so that only their ratio is asserted.
 
+mod followers;
 mod holds;
 mod unknown_keys;
 mod update_user;
