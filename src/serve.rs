@@ -246,7 +246,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let Some((certificate, key)) = config.tls_cert_file.clone().zip(config.tls_key_file.clone()) else {
         return Ok(None);
     };
-    let (client_authorities, client_required) = (config.tls_client_ca_file.clone(), config.tls_client_required);
+    let (client_authorities, client_required) = (config.tls_client_ca_files.0.clone(), config.tls_client_required);
     secret_file::require_closed(&key)?;
     let files = TlsFiles { certificate, key, client_authorities, client_required };
     Ok(Some(Arc::new(Tls::load(files).map_err(StartError::Tls)?)))

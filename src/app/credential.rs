@@ -97,7 +97,8 @@ impl Default for Remembered {
 
 impl App {
     /// Says whom a call's credential stands for: the bearer's, or the certificate's that its connection began with.
-    /// `None` = there is none. A certificate that is nobody's is transport and no credential.
+    /// `None` = there is none. A certificate that is nobody's is transport and no credential, and so is one of another
+    /// realm's account beside a bearer.
     ///
     /// # Errors
     /// CREDENTIALS_CONFLICT for two of them; CREDENTIAL_INVALID, whatever is wrong with the one; UNAVAILABLE if that
@@ -118,7 +119,12 @@ impl App {
             (Some(bearer), None) => self.authenticate(bearer, source).await.map(Some),
             (None, Some(caller)) if caller.expires_at.is_some_and(|at| at <= self.clock.now()) => Err(invalid()),
             (None, Some(caller)) => Ok(Some(Arc::new(caller))),
-            (Some(_), Some(_)) => {
+            (Some(bearer), Some(certified)) => {
+                let caller = self.authenticate(bearer, source).await?;
+                // A workload of another realm is no principal of this one: its certificate is transport here.
+                if caller.realm != certified.realm {
+                    return Ok(Some(caller));
+                }
                 Err(Error::refused(Reason::CredentialsConflict, "more than one credential came with the call"))
             }
         }

@@ -26,7 +26,7 @@ pub use database::{DatabaseUrl, PostgresUrl};
 pub use source::{Flags, Source};
 use source::{Given, gather};
 use value::Value;
-pub use value::{Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity};
+pub use value::{Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity, TrustDomains};
 
 /// What a flag, the help and the loader need to know of a setting.
 struct Setting {
@@ -83,9 +83,10 @@ settings! {
     tls_cert_file: Option<PathBuf> = "",
     /// PEM file of the key of that certificate.
     tls_key_file: Option<PathBuf> = "",
-    /// PEM file of the authorities whose client certificates are believed: a service account is recognised by the SPIFFE
-    /// id of such a certificate. Empty = clients are not asked for one.
-    tls_client_ca_file: Option<PathBuf> = "",
+    /// The authorities whose client certificates are believed, a PEM file for each trust domain, as
+    /// `example.org=ca.pem, other.example=other.pem`: a service account is recognised by the SPIFFE id of a certificate of
+    /// its domain's. Empty = clients are not asked for one.
+    tls_client_ca_files: TrustDomains = "",
     /// Turns away clients without a certificate of these authorities.
     tls_client_required: bool = "false",
     /// Allows `listen` to leave loopback without TLS, where a mesh or a gateway encrypts.
@@ -278,13 +279,13 @@ impl Config {
         if key && !certificate {
             return Err(self.contradiction("tls_key_file", "tls_cert_file", "TLS needs both"));
         }
-        if self.tls_client_ca_file.is_some() && !certificate {
+        if !self.tls_client_ca_files.0.is_empty() && !certificate {
             let rule = "client certificates come with TLS alone";
-            return Err(self.contradiction("tls_client_ca_file", "tls_cert_file", rule));
+            return Err(self.contradiction("tls_client_ca_files", "tls_cert_file", rule));
         }
-        if self.tls_client_required && self.tls_client_ca_file.is_none() {
+        if self.tls_client_required && self.tls_client_ca_files.0.is_empty() {
             let rule = "nobody says whose certificates are believed";
-            return Err(self.contradiction("tls_client_required", "tls_client_ca_file", rule));
+            return Err(self.contradiction("tls_client_required", "tls_client_ca_files", rule));
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ fn realm(mails: impl IntoIterator<Item = (Template, &'static str, &'static str)>
             mails: mails.into_iter().map(own).collect(),
             ..Policy::default()
         },
+        spiffe_prefixes: vec![],
         position: Default::default(),
         catalogue_revision: Default::default(),
         version: 1,

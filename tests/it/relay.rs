@@ -80,6 +80,7 @@ impl World {
             platform: true,
             suspended: false,
             policy,
+            spiffe_prefixes: vec![],
             position: Default::default(),
             catalogue_revision: Default::default(),
             version: 1,

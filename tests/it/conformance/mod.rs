@@ -82,6 +82,7 @@ pub(crate) fn realm() -> Realm {
         platform: true,
         suspended: false,
         policy: Policy::default(),
+        spiffe_prefixes: vec![],
         position: Default::default(),
         catalogue_revision: Default::default(),
         version: 1,
