@@ -6,11 +6,13 @@ use super::guard::{Guard, permissions};
 use super::paging::{Page, Paging};
 use super::read::again;
 use super::service_account::{ApiKeyView, ServiceAccountView, account_views, find_service_account, key_views};
-use super::{App, Ctx};
+use super::user::find_user;
+use super::{App, Ctx, Reason};
 use crate::cache::Freshness;
 use crate::domain::handle::Handle;
+use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::service_account::ServiceAccount;
-use crate::store::{ReadRows, ServiceAccountFilter};
+use crate::store::{ApiKeyFilter, ReadRows, ServiceAccountFilter};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListServiceAccounts {
@@ -23,7 +25,10 @@ pub struct ListServiceAccounts {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListApiKeys {
-    pub service_account: Handle,
+    /// Absent = of every account that the caller manages; then somebody is named who made them.
+    pub service_account: Option<Handle>,
+    /// Who made them.
+    pub created_by: Option<Handle>,
     /// Only keys that are neither revoked nor expired.
     pub live: bool,
     pub page: Paging,
@@ -74,39 +79,71 @@ impl App {
         if let Some(handle) = &cmd.organization {
             filter.organization = Some(self.readable_organization(&mut guard, handle).await?);
         }
-        if !guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await? {
-            let mut within = vec![];
-            for organization in guard.scopes() {
-                if guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, Some(organization), None).await? {
-                    within.push(organization);
-                }
-            }
-            filter.within = Some(within);
-        }
+        filter.within = managed_within(&mut guard).await?;
         let rows = self.store.rows(ctx.realm);
         let found = rows.list_service_accounts(&filter, cmd.page.size + 1).await?;
         let (items, next) = self.cut(ctx, &cmd.page, found, |account| account.id)?;
         Ok(Page { items: account_views(rows, items).await?, next })
     }
 
-    /// A page of the keys of an account, by id.
+    /// A page of the keys of an account, or of those that somebody made, by id.
     ///
     /// # Errors
-    /// PAGE_TOKEN_INVALID; NOT_FOUND.
+    /// PAGE_TOKEN_INVALID; NOT_FOUND, also for a maker that the caller can't read.
     pub async fn list_api_keys(&self, ctx: &Ctx, cmd: &ListApiKeys) -> Result<Page<ApiKeyView>> {
         again(|| async {
             let view = self.view(ctx, Freshness::Latest).await?;
             let mut guard = self.guard(ctx, &view).await?;
             let rows = self.store.rows(ctx.realm);
-            let after = self.cursor(ctx, &cmd.page)?;
-            let account = readable_account(rows, &mut guard, &cmd.service_account).await?;
             let living = cmd.live.then_some(ctx.now);
-            let found = rows.list_api_keys(account.id, living, after, cmd.page.size + 1).await?;
+            let mut filter = ApiKeyFilter { living, after: self.cursor(ctx, &cmd.page)?, ..ApiKeyFilter::default() };
+            match &cmd.service_account {
+                Some(handle) => filter.account = Some(readable_account(rows, &mut guard, handle).await?.id),
+                None => filter.within = managed_within(&mut guard).await?,
+            }
+            if let Some(handle) = &cmd.created_by {
+                filter.maker = Some(readable_maker(rows, &mut guard, handle).await?);
+            }
+            let found = rows.list_api_keys(&filter, cmd.page.size + 1).await?;
             let (items, next) = self.cut(ctx, &cmd.page, found, |key| key.id)?;
-            Ok(Page { items: key_views(rows, items, &account).await?, next })
+            Ok(Page { items: key_views(rows, items).await?, next })
         })
         .await
     }
+}
+
+/// The organizations whose accounts the caller manages; `None` = all of the realm's.
+pub(super) async fn managed_within<F: Facts>(guard: &mut Guard<'_, F>) -> Result<Option<Vec<OrganizationId>>>
+where
+    Error: From<F::Fault>,
+{
+    if guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await? {
+        return Ok(None);
+    }
+    let mut within = vec![];
+    for organization in guard.scopes() {
+        if guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, Some(organization), None).await? {
+            within.push(organization);
+        }
+    }
+    Ok(Some(within))
+}
+
+/// A user whom the caller reads, or an account that it manages.
+async fn readable_maker<F: Facts>(rows: ReadRows<'_>, guard: &mut Guard<'_, F>, handle: &Handle) -> Result<PrincipalId>
+where
+    Error: From<F::Fault>,
+{
+    let unknown = || Error::not_found("created_by");
+    if let Some(user) = find_user(rows, handle).await? {
+        let subject = guard.facts.principal(user.id.into()).await?.ok_or_else(unknown)?;
+        return if guard.reads_user(subject.principal()).await? { Ok(user.id.into()) } else { Err(unknown()) };
+    }
+    let account = readable_account(rows, guard, handle).await;
+    account.map(|account| account.id.into()).map_err(|error| match error.reason() {
+        Reason::NotFound => unknown(),
+        _ => error,
+    })
 }
 
 /// An account that the caller manages, or is.

@@ -52,10 +52,11 @@ pub(super) fn mark_verified(
 }
 
 pub(super) fn block(mut fields: Fields, request: pb::BlockUserRequest) -> Result<BlockUser, Error> {
-    let pb::BlockUserRequest { user, reason, etag, request_id: _ } = request;
+    let pb::BlockUserRequest { user, reason, etag, request_id: _, revoke_keys } = request;
     let command = BlockUser {
         user: fields.handle("user", &user),
         reason: fields.text("reason", &reason, 1..=NOTE_CHARS_MAX),
+        revoke_keys,
         etag: none_if_empty(etag),
     };
     fields.finish(command)
@@ -72,11 +73,12 @@ pub(super) fn unblock(mut fields: Fields, request: pb::UnblockUserRequest) -> Re
 }
 
 pub(super) fn delete(mut fields: Fields, request: pb::DeleteUserRequest) -> Result<DeleteUser, Error> {
-    let pb::DeleteUserRequest { user, note, new_manager, etag, request_id: _ } = request;
+    let pb::DeleteUserRequest { user, note, new_manager, etag, request_id: _, revoke_keys } = request;
     let command = DeleteUser {
         user: fields.handle("user", &user),
         new_manager: fields.optional_handle("new_manager", &new_manager),
         note: read_note(&mut fields, &note),
+        revoke_keys,
         etag: none_if_empty(etag),
     };
     fields.finish(command)

@@ -177,9 +177,13 @@ fn list(request: pb::ListServiceAccountsRequest) -> Result<ListServiceAccounts, 
 fn list_keys(request: pb::ListApiKeysRequest) -> Result<ListApiKeys, Error> {
     let mut fields = Fields::default();
     let query = pb::ListApiKeysRequest { page_size: 0, page_token: String::new(), ..request.clone() };
-    let pb::ListApiKeysRequest { service_account, live, page_size, page_token } = request;
+    let pb::ListApiKeysRequest { service_account, live, page_size, page_token, created_by } = request;
+    if service_account.is_empty() && created_by.is_empty() {
+        fields.wrong("service_account", "is empty, and so is created_by: one of them is required");
+    }
     let query = ListApiKeys {
-        service_account: fields.handle("service_account", &service_account),
+        service_account: fields.optional_handle("service_account", &service_account),
+        created_by: fields.optional_handle("created_by", &created_by),
         live,
         page: fields.page(page_size, page_token, &query),
     };
@@ -210,7 +214,7 @@ pub(super) fn service_account(ServiceAccountView { account, slug }: ServiceAccou
 }
 
 /// An API key on the wire, which never has its secret.
-fn api_key(ApiKeyView { key, account, created_by: maker }: ApiKeyView) -> pb::ApiKey {
+pub(super) fn api_key(ApiKeyView { key, account, created_by: maker }: ApiKeyView) -> pb::ApiKey {
     let ApiKey {
         id,
         service_account,

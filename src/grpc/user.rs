@@ -6,7 +6,8 @@ use super::account;
 use super::api::{Api, Called};
 use super::convert::{Fields, NOTE_CHARS_MAX, TITLE_CHARS_MAX, hold_cause, instant, none_if_empty, principal};
 use super::pb::{self, user_service_server::UserService};
-use crate::app::{ListUsers, ReinstateUser, SetManager, SuspendUser, UserView};
+use super::service_account::api_key;
+use crate::app::{KeptOut, ListUsers, ReinstateUser, SetManager, SuspendUser, UserView};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status as Shown, User, VerifiedHow};
 use crate::domain::organization::Member;
 use crate::domain::snapshot::MembershipState;
@@ -126,7 +127,9 @@ impl UserService for Api {
         let command = called.parsed(account::block(fields, request))?;
         let done = called.answer(self.app.block_user(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
-        Ok(Response::new(pb::BlockUserResponse { user: Some(shown(done.value)), consistency_token }))
+        let KeptOut { user, keys, more_keys } = done.value;
+        let (user, api_keys) = (Some(shown(user)), keys.into_iter().map(api_key).collect());
+        Ok(Response::new(pb::BlockUserResponse { user, consistency_token, api_keys, more_api_keys: more_keys }))
     }
 
     async fn unblock_user(
@@ -152,7 +155,9 @@ impl UserService for Api {
         let command = called.parsed(account::delete(fields, request))?;
         let done = called.answer(self.app.delete_user(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
-        Ok(Response::new(pb::DeleteUserResponse { user: Some(shown(done.value)), consistency_token }))
+        let KeptOut { user, keys, more_keys } = done.value;
+        let (user, api_keys) = (Some(shown(user)), keys.into_iter().map(api_key).collect());
+        Ok(Response::new(pb::DeleteUserResponse { user, consistency_token, api_keys, more_api_keys: more_keys }))
     }
 
     async fn restore_user(

@@ -63,7 +63,7 @@ pub use rows::{LoadRows, ReadRows, Rows, TxRows};
 pub use schema::{Schema, SchemaChange};
 /// A pool or a transaction: what rows are asked on.
 pub use sea_orm::ConnectionTrait as Connection;
-pub use service_account::ServiceAccountFilter;
+pub use service_account::{ApiKeyFilter, ServiceAccountFilter};
 pub use session::{CodeRow, LiveSessions};
 pub use throttle::ThrottleKey;
 use turns::Turns;
