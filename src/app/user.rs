@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{Guard, NOBODY, Through, not_on_oneself, permissions};
+use super::guard::{Guard, NOBODY, Through, permissions};
 use super::read::again;
 use super::write::{Change, Done};
 use super::{App, Ctx, Reason};
@@ -187,7 +187,7 @@ impl Change<'_> {
         if !reaches && !guard.reads_user(subject.principal()).await? {
             return Err(Error::not_found("user"));
         }
-        not_on_oneself(guard.actor.principal().id, user.id.into())?;
+        self.require_not_on_oneself(subject.principal()).await?;
         guard.require_over_account(permission, subject.principal()).await?;
         guard.require_not_reaching_up(subject.principal(), None).await?;
         check_etag(etag, &user.etag())?;

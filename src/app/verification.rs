@@ -206,6 +206,7 @@ impl Change<'_> {
             let unfounded = Unfounded {
                 by_registration: self.rows().is_by_registration(organization.id).await?,
                 has_members: self.rows().has_other_members(organization.id, user.id).await?,
+                is_led: self.is_led(organization.id).await?,
             };
             let catalogue = self.catalogue();
             let role = founding_role(&catalogue.policy, &organization, &user.email, unfounded)
@@ -218,7 +219,7 @@ impl Change<'_> {
     }
 
     async fn found(&mut self, user: &User, mut organization: Organization, role: RoleId) -> Result<()> {
-        organization.founded_at = Some(self.ctx.now);
+        organization.founded_at.get_or_insert(self.ctx.now);
         organization.version += 1;
         self.rows().update_organization(&organization).await?;
         self.activate_membership(user, &organization).await?;
