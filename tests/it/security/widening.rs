@@ -6,9 +6,19 @@
 
 pub(super) mod dice;
 mod entries;
+mod gains;
+mod keys_left;
 mod moves;
+mod newcomers;
+mod oneself;
+mod oracle;
+mod organizations;
+mod orphans;
+mod people;
 mod random;
+mod restricted;
 mod roles;
+mod rules;
 mod upward;
 mod vocabulary;
 mod world;
