@@ -152,8 +152,10 @@ settings! {
     log_format: LogFormat = "auto",
     /// What is logged, as `tracing` directives.
     log_filter: LogFilter = "info",
-    /// OTLP collector for traces, `http://HOST:PORT` (gRPC, without TLS); empty = off.
+    /// OTLP collector for traces (gRPC), `http://HOST:PORT` or `https://HOST:PORT`; empty = off.
     otlp_endpoint: Option<OtlpEndpoint> = "",
+    /// PEM file of the authorities by which that collector proves itself; needed with `https`.
+    otlp_ca_file: Option<PathBuf> = "",
     /// Password hashes computed at once.
     hash_permits: NonZeroUsize = "{cores}",
     /// Password hashes that may wait; a further one is refused with RESOURCE_EXHAUSTED. Empty = 60 for each permit, which
@@ -243,8 +245,14 @@ impl Config {
                 return Err(ConfigError::all(wrong));
             }
         };
-        let checks =
-            [Self::check_root_keys, Self::check_tls, Self::check_listeners, Self::check_database, Self::check_smtp];
+        let checks = [
+            Self::check_root_keys,
+            Self::check_tls,
+            Self::check_listeners,
+            Self::check_database,
+            Self::check_otlp,
+            Self::check_smtp,
+        ];
         let wrong: Vec<_> = checks.iter().filter_map(|check| check(&config).err()).collect();
         if wrong.is_empty() { Ok(config) } else { Err(ConfigError::all(wrong)) }
     }
@@ -293,6 +301,20 @@ impl Config {
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         self.source(name) != Source::Default
+    }
+
+    fn check_otlp(&self) -> Result<(), ConfigError> {
+        let encrypted = self.otlp_endpoint.as_ref().is_some_and(|OtlpEndpoint(uri)| uri.scheme_str() == Some("https"));
+        match (&self.otlp_ca_file, encrypted) {
+            (None, true) => {
+                let rule = "nobody says by which authority the collector proves itself";
+                Err(self.contradiction("otlp_endpoint", "otlp_ca_file", rule))
+            }
+            (Some(_), false) => {
+                Err(self.contradiction("otlp_ca_file", "otlp_endpoint", "the collector is not reached by https"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn contradiction(&self, first: &'static str, second: &'static str, rule: &'static str) -> ConfigError {

@@ -315,10 +315,10 @@ pub struct OtlpEndpoint(pub http::Uri);
 
 impl Value for OtlpEndpoint {
     fn read(text: &str) -> Result<Self, String> {
-        let uri = http::Uri::from_str(text).ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        let known = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
         // Not repeated: a password may stand before an `@`, a token after a `?`.
-        let plain = uri.filter(|_| !text.contains(['@', '?', '#']));
-        plain.map(Self).ok_or_else(|| "expected http://HOST:PORT".to_owned())
+        let plain = http::Uri::from_str(text).ok().filter(known).filter(|_| !text.contains(['@', '?', '#']));
+        plain.map(Self).ok_or_else(|| "expected http://HOST:PORT or https://HOST:PORT".to_owned())
     }
 
     fn show(&self) -> String {

@@ -3,6 +3,7 @@
 //! [`World`] is a server with TLS on either database, under an authority that the test has made and that vouches for
 //! whomever the test likes.
 
+mod collector;
 mod grpcurl;
 mod serving;
 mod workloads;
