@@ -3,6 +3,8 @@
 //! A check opens a view of one revision and asks the pure evaluator. Whatever is unknown is an answer, so that a caller
 //! needs no error path; only what is wrong with the question itself is an error.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::clock::Clock;
@@ -98,6 +100,9 @@ pub struct MissView {
     pub missing: String,
 }
 
+/// What came of a question, for counting.
+type DecisionMade<'a> = std::result::Result<Decision, &'a Error>;
+
 /// A subject that was found, or why it was not.
 pub(super) type Found = std::result::Result<Subject, Reason>;
 
@@ -115,13 +120,27 @@ impl App {
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
         .await;
-        let took = (Clock::elapsed() - began).as_secs_f64();
-        match &outcome {
-            Ok(at) if at.value.decision.is_allowed() => self.decisions.allowed.record(took),
-            Ok(_) => self.decisions.denied.record(took),
-            Err(_) => self.decisions.undecided.record(took),
-        }
+        self.count_decisions(began, [outcome.as_ref().map(|at| at.value.decision)]);
         outcome
+    }
+
+    /// Counts decisions that were made together, each with its part of the time. What is wrong with a question, or keeps
+    /// its caller from asking, is no decision.
+    fn count_decisions<'a>(&self, began: Duration, made: impl IntoIterator<Item = DecisionMade<'a>>) {
+        let (mut allowed, mut denied, mut undecided) = (0, 0, 0);
+        for outcome in made {
+            match outcome {
+                Ok(decision) if decision.is_allowed() => allowed += 1,
+                Ok(_) => denied += 1,
+                Err(Error::Later { .. } | Error::Moved | Error::Internal(_)) => undecided += 1,
+                Err(Error::Invalid(_) | Error::Refused(_) | Error::Gated { .. }) => {}
+            }
+        }
+        let count = u32::try_from(allowed + denied + undecided).unwrap_or(u32::MAX).max(1);
+        let took = (Clock::elapsed().saturating_sub(began) / count).as_secs_f64();
+        self.decisions.allowed.record_many(took, allowed);
+        self.decisions.denied.record_many(took, denied);
+        self.decisions.undecided.record_many(took, undecided);
     }
 
     /// Answers one question with everything that the answer rests on.
@@ -129,7 +148,8 @@ impl App {
     /// # Errors
     /// As [`App::check`].
     pub async fn explain(&self, ctx: &Ctx, asked: &Asked, freshness: Freshness) -> Result<At<Explained>> {
-        again(|| async {
+        let began = Clock::elapsed();
+        let outcome = again(|| async {
             let view = self.view(ctx, freshness).await?;
             let mut desk = Desk::open(self, ctx, &view, permissions::EXPLAIN).await?;
             let value = match desk.explain(asked).await? {
@@ -144,7 +164,9 @@ impl App {
             };
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
-        .await
+        .await;
+        self.count_decisions(began, [outcome.as_ref().map(|at| at.value.answered.decision)]);
+        outcome
     }
 
     async fn explained(&self, ctx: &Ctx, view: &View<'_, Record>, explanation: Explanation) -> Result<Explained> {
@@ -189,7 +211,8 @@ impl App {
     /// # Errors
     /// UNAVAILABLE.
     pub async fn check_batch(&self, ctx: &Ctx, asked: &[Result<Asked>], how: How) -> Result<At<Vec<Result<Answered>>>> {
-        again(|| async {
+        let began = Clock::elapsed();
+        let outcome: Result<At<Vec<Result<Answered>>>> = again(|| async {
             let view = self.view(ctx, how.freshness).await?;
             let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
             let mut value = Vec::with_capacity(asked.len());
@@ -206,7 +229,12 @@ impl App {
             }
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
-        .await
+        .await;
+        match &outcome {
+            Ok(at) => self.count_decisions(began, at.value.iter().map(|one| one.as_ref().map(|one| one.decision))),
+            Err(error) => self.count_decisions(began, asked.iter().map(|_| Err(error))),
+        }
+        outcome
     }
 }
 
@@ -381,7 +409,7 @@ impl<'a> Desk<'a> {
                 }
             }
             About::AccessToken(token) => {
-                let caller = Box::pin(self.app.access_token(token, self.ctx.now)).await?;
+                let caller = Box::pin(self.app.access_token(token, self.ctx.now, self.ctx.peer)).await?;
                 match caller.filter(|caller| caller.realm == self.ctx.realm) {
                     Some(caller) => (caller.principal, Some(caller)),
                     None => return Ok(Err(Reason::TokenInvalid)),

@@ -1,6 +1,5 @@
 //! Who is this? API keys, access tokens and certificates, looked up in the cache.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
@@ -8,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
 use super::{App, RealmKeys, Reason};
+use crate::cache::Freshness;
 use crate::crypto::access_token::{self, AccessClaims, Expectations};
 use crate::crypto::api_key::{self, ApiKey};
 use crate::crypto::password_change::{self, PasswordChangeToken};
@@ -15,6 +15,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::service_account::Credential;
 use crate::domain::snapshot::{Principal, PrincipalKind};
+use crate::domain::source::Source;
 use crate::domain::time::Timestamp;
 use crate::domain::workload::{Presented, Workload};
 
@@ -100,13 +101,14 @@ impl App {
     /// `None` = there is none. A certificate that is nobody's is transport and no credential.
     ///
     /// # Errors
-    /// CREDENTIALS_CONFLICT for two of them; CREDENTIAL_INVALID, whatever is wrong with the one; UNAVAILABLE if that
-    /// can't be known.
+    /// CREDENTIALS_CONFLICT for two of them; CREDENTIAL_INVALID, whatever is wrong with the one; RATE_LIMITED where it
+    /// would have to be looked up and too many from this source were found to be nobody's; UNAVAILABLE if that can't be
+    /// known.
     pub async fn caller(
         &self,
         bearer: Option<&str>,
         peer: Option<&Arc<Workload>>,
-        source: Option<IpAddr>,
+        source: Option<Source>,
     ) -> Result<Option<Arc<Caller>>> {
         // Boxed: most calls come without a certificate, and a check is to stay small.
         let certified = match peer {
@@ -127,16 +129,15 @@ impl App {
     /// Says whom a bearer credential stands for.
     ///
     /// # Errors
-    /// CREDENTIAL_INVALID, whatever is wrong with it; RATE_LIMITED for a key that is not in use here, after too many from
-    /// that source that nobody has; UNAVAILABLE if that can't be known.
-    pub async fn authenticate(&self, bearer: &str, source: Option<IpAddr>) -> Result<Arc<Caller>> {
+    /// As [`App::caller`].
+    pub async fn authenticate(&self, bearer: &str, source: Option<Source>) -> Result<Arc<Caller>> {
         let now = self.clock.now();
         let caller = if bearer.starts_with(api_key::PREFIX) {
-            self.used_key(bearer, source, now).await?.map(Arc::new)
+            self.used_key(bearer, now, source).await?.map(Arc::new)
         } else if bearer.starts_with(password_change::PREFIX) {
             PasswordChangeToken::parse(&self.keys, bearer).map(|token| Arc::new(Caller::of_password_change(&token)))
         } else {
-            self.access_token(bearer, now).await?
+            self.access_token(bearer, now, source).await?
         };
         caller.filter(|caller| caller.expires_at.is_none_or(|at| now < at)).ok_or_else(invalid)
     }
@@ -144,16 +145,25 @@ impl App {
     /// Says whom an access token stands for; `None` if it is not one of ours, or was changed, or is too old.
     ///
     /// # Errors
-    /// UNAVAILABLE if the realm's keys can't be had.
-    pub async fn access_token(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Caller>>> {
+    /// RATE_LIMITED if too many from this source named a realm that there is not; UNAVAILABLE if the realm's keys can't
+    /// be had.
+    pub async fn access_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+        source: Option<Source>,
+    ) -> Result<Option<Arc<Caller>>> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(known) = self.credentials.0.get(&digest) {
             return Ok(Some(known).filter(|known| known.expires_at.is_none_or(|at| now < at)));
         }
         let Ok(unverified) = access_token::unverified(token) else { return Ok(None) };
-        let Some(view) = self.snapshots.view(unverified.realm, crate::cache::Freshness::Latest).await? else {
-            return Ok(None);
+        let view = async { Ok(self.snapshots.view(unverified.realm, Freshness::Latest).await?) };
+        let view = match self.snapshots.follows(unverified.realm) {
+            true => view.await?,
+            false => Box::pin(self.look_up(source, view)).await?,
         };
+        let Some(view) = view else { return Ok(None) };
         let realm = view.realm();
         let Some(claims) = verify(token, &realm.catalogue, &realm.extra, now) else { return Ok(None) };
         let caller = Arc::new(Caller::of_token(&claims));
@@ -162,33 +172,32 @@ impl App {
     }
 
     /// Whom an API key stands for; `None` if it is unknown, revoked or malformed. Whether it has expired is not asked.
-    pub(super) async fn api_key(&self, text: &str) -> Result<Option<Caller>> {
+    pub(super) async fn api_key(&self, text: &str, source: Option<Source>) -> Result<Option<Caller>> {
         match ApiKey::parse(text) {
-            Some(key) => self.holder_of(&key).await,
+            Some(key) => self.holder_of(&key, source).await,
             None => Ok(None),
         }
     }
 
     /// As [`App::api_key`], of a key that is used: the record comes to know when.
-    async fn used_key(&self, text: &str, source: Option<IpAddr>, now: Timestamp) -> Result<Option<Caller>> {
+    async fn used_key(&self, text: &str, now: Timestamp, source: Option<Source>) -> Result<Option<Caller>> {
         let Some(key) = ApiKey::parse(text) else { return Ok(None) };
-        // Whoever makes keys up has each looked up: those that are in use here need no look.
-        let made_up = !self.snapshots.has_seen(&key.hash());
-        if made_up {
-            self.limits.admit_unknown_key(source)?;
-        }
-        let caller = self.holder_of(&key).await?;
-        if made_up && caller.is_none() {
-            self.limits.count_unknown_key(source);
-        }
+        let caller = self.holder_of(&key, source).await?;
         if caller.as_ref().is_some_and(|caller| caller.expires_at.is_none_or(|at| now < at)) {
             self.key_uses.note(&key.hash(), now);
         }
         Ok(caller)
     }
 
-    async fn holder_of(&self, key: &ApiKey) -> Result<Option<Caller>> {
-        let credential = self.snapshots.credential(&Presented::ApiKey(key.hash())).await?;
+    async fn holder_of(&self, key: &ApiKey, source: Option<Source>) -> Result<Option<Caller>> {
+        let presented = Presented::ApiKey(key.hash());
+        let credential = match self.snapshots.knows(&presented) {
+            true => self.snapshots.credential(&presented).await?,
+            false => {
+                let look = async { Ok(self.snapshots.credential(&presented).await?) };
+                Box::pin(self.look_up(source, look)).await?
+            }
+        };
         Ok(credential.map(|found| Caller { key: Some(key.hash()), ..Caller::account(found) }))
     }
 

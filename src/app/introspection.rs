@@ -84,7 +84,7 @@ impl App {
         token: &str,
     ) -> Result<Option<(Caller, Option<AccessClaims>)>> {
         if token.starts_with(api_key::PREFIX) {
-            let caller = self.api_key(token).await?.filter(|caller| caller.realm == ctx.realm);
+            let caller = self.api_key(token, ctx.peer).await?.filter(|caller| caller.realm == ctx.realm);
             let lives = |caller: &Caller| caller.expires_at.is_none_or(|at| ctx.now < at);
             return Ok(caller.filter(lives).map(|caller| (caller, None)));
         }

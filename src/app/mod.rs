@@ -34,6 +34,7 @@ mod join;
 mod key_use;
 mod limits;
 mod link;
+mod lookups;
 mod mail;
 mod manager;
 mod member;
@@ -180,6 +181,7 @@ pub struct App {
     printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
     limits: limits::Limits,
     base_url_origins: Vec<AllowedOrigin>,
+    lookups: lookups::Lookups,
     refusals: refusals::Refusals,
     /// Seats of those who follow changes.
     watchers: Arc<Semaphore>,
@@ -236,6 +238,7 @@ impl App {
             printed: RwLock::default(),
             limits: limits::Limits::new(rates),
             base_url_origins,
+            lookups: lookups::Lookups::new(rates.unknown_per_source),
             refusals: refusals::Refusals::default(),
             watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
             audit_kept,
@@ -249,6 +252,7 @@ impl App {
     /// Forgets the public callers that have not called for a while.
     pub fn forget_idle_callers(&self) {
         self.limits.forget_idle();
+        self.lookups.forget_idle();
     }
 
     /// By how many seconds this process's clock is ahead of the database's, or behind it; `None` where both are one.

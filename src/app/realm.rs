@@ -134,7 +134,7 @@ impl App {
     pub(super) async fn named_realm(&self, ctx: &Ctx, named: Option<&str>) -> Result<Ctx> {
         let Some(named) = named else { return Ok(ctx.clone()) };
         let theirs = |realm: &RealmId| *realm == ctx.realm || matches!(ctx.actor, Actor::Platform { .. });
-        let realm = self.realm_named(named).await?.filter(theirs).ok_or_else(|| Error::not_found("realm"))?;
+        let realm = self.realm_named(named, ctx.peer).await?.filter(theirs).ok_or_else(|| Error::not_found("realm"))?;
         Ok(Ctx { realm, ..ctx.clone() })
     }
 }

@@ -134,6 +134,7 @@ reasons! {
     Unavailable "UNAVAILABLE" Unavailable
     DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded
     Internal "INTERNAL" Internal
+    CompressionUnsupported "COMPRESSION_UNSUPPORTED" Unimplemented
 }
 
 impl From<Gate> for Reason {

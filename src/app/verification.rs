@@ -54,7 +54,6 @@ impl App {
     /// CODE_INVALID, whatever is wrong with the code or the password; INVALID_FIELDS for a password to be set;
     /// RATE_LIMITED, OVERLOADED.
     pub async fn verify_email(&self, ctx: &Ctx, cmd: &VerifyEmail) -> Result<Done<Vec<FailingGate>>> {
-        self.limits.admit_source(ctx)?;
         let held = match PresentedCode::parse(cmd.code.expose()) {
             Some(presented) => self.held_code(ctx, &presented, Purpose::VerifyEmail).await?,
             None => Held::Nothing,
@@ -66,7 +65,7 @@ impl App {
             None if cmd.password.expose().is_empty() => None,
             None => {
                 let new = self.password_for(ctx, &account.user, &cmd.password, "password").await?;
-                Some(self.hasher.hash(ctx.peer, new).await?.expose())
+                Some(self.hasher.hash(ctx.network(), new).await?.expose())
             }
         };
         self.write(ctx, async |change: &mut Change<'_>| {

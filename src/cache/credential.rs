@@ -56,6 +56,15 @@ impl Strangers {
 }
 
 impl<S: Source> Snapshots<S> {
+    /// Whether this process has seen a credential: whose it is, or a moment ago that it is nobody's. One that it has not
+    /// seen costs a query to look up, or to find that there is none.
+    #[must_use]
+    pub fn knows(&self, presented: &Presented) -> bool {
+        let digest = presented.digest();
+        let nobodys = |began| !self.options.shared || self.source.elapsed().saturating_sub(began) <= TAIL_FRESH;
+        self.credential_realms.get(&digest).is_some() || self.strangers.seen.get(&digest).is_some_and(nobodys)
+    }
+
     /// Whom an API key or a certificate stands for. `None` = nobody.
     ///
     /// # Errors
@@ -74,12 +83,6 @@ impl<S: Source> Snapshots<S> {
             return Ok(kept.value.clone());
         }
         Box::pin(self.load_credential(realm, presented)).await
-    }
-
-    /// Whether this process has come across the credential as somebody's.
-    #[must_use]
-    pub fn has_seen(&self, digest: &[u8; 32]) -> bool {
-        self.credential_realms.peek(digest).is_some()
     }
 
     /// Whom a credential stands for that was nobody's a while ago.

@@ -204,6 +204,12 @@ impl<S: Source> Snapshots<S> {
         self.known(realm).and_then(|realm| realm.catalogue())
     }
 
+    /// Whether this process follows a realm: it has seen that there is one.
+    #[must_use]
+    pub fn follows(&self, realm: RealmId) -> bool {
+        self.realms.read().contains_key(&realm)
+    }
+
     fn known(&self, realm: RealmId) -> Option<Arc<RealmCache<S::Extra>>> {
         self.realms.read().get(&realm).cloned()
     }

@@ -90,6 +90,10 @@ settings! {
     tls_client_required: bool = "false",
     /// Allows `listen` to leave loopback without TLS, where a mesh or a gateway encrypts.
     allow_plaintext: bool = "false",
+    /// Connections at once, handshakes included.
+    connections: NonZeroUsize = "4096",
+    /// The same, from one source: an IPv4 address, or the /64 of an IPv6 address.
+    connections_per_source: NonZeroUsize = "512",
     /// Serves gRPC reflection, v1 and v1alpha.
     reflection: bool = "true",
     /// Address of the Prometheus endpoint; empty = off.
@@ -163,9 +167,9 @@ settings! {
     hash_queue: Option<usize> = "",
     /// Calls of public RPCs per source address and minute.
     public_calls_per_source: NonZeroU32 = "60",
-    /// API keys that nobody has which are looked up per source address and minute; beyond that, calls from there with a key
-    /// that this process has not seen in use are RESOURCE_EXHAUSTED for ten seconds.
-    unknown_keys_per_source: NonZeroU32 = "60",
+    /// Look-ups per source address and minute of credentials and realms that there are not; those that were seen before
+    /// are never limited.
+    unknown_credentials_per_source: NonZeroU32 = "60",
     /// Calls of public RPCs about one mailbox per minute.
     public_calls_per_mailbox: NonZeroU32 = "5",
     /// Proxies whose word on a caller's address is believed: addresses or networks, comma-separated.

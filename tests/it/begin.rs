@@ -29,7 +29,7 @@ async fn app_with(location: Location<'_>, keys: RootKeys) -> App {
     let store = Store::open(location, 2).await.unwrap();
     store.migrate().await.unwrap();
     let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
-    let rates = Rates { per_source: None, per_mailbox: None, unknown_keys_per_source: None };
+    let rates = Rates { per_source: None, per_mailbox: None, unknown_per_source: None };
     let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
     let (base_url_origins, audit_kept) = (vec![], Duration::MAX);
     App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, base_url_origins, audit_kept })

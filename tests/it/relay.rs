@@ -88,7 +88,7 @@ impl World {
         let first = store.begin_first(&realm).await.unwrap().unwrap();
         first.commit(vec![], random_mark(), Timestamp(0)).await.unwrap();
         let cache = Options { shared: false, database_lost_grace: Duration::ZERO, principals: 9 };
-        let rates = Rates { per_source: None, per_mailbox: None, unknown_keys_per_source: None };
+        let rates = Rates { per_source: None, per_mailbox: None, unknown_per_source: None };
         let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
         let app = App::new(Parts {
             store,

@@ -317,10 +317,10 @@ fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str
         ("listen", "127.0.0.1:0"),
         ("metrics_listen", ""),
         ("data_dir", home.path().to_str().unwrap()),
-        ("unknown_keys_per_source", UNLIMITED),
         ("public_calls_per_source", UNLIMITED),
         ("public_calls_per_mailbox", UNLIMITED),
         ("base_url_origins", PORTALS),
+        ("unknown_credentials_per_source", UNLIMITED),
     ];
     let url = database.map(|database| ("database_url", database.url()));
     let all = own.into_iter().chain(url).chain(settings.iter().copied());

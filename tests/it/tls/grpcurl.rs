@@ -1,19 +1,14 @@
 //! grpcurl, as an operator calls it: `-cacert`, `-cert`, `-key`.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use countersign::grpc::pb;
 
 use super::{Backend, World, shown};
-
-#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their tools are")]
-fn grpcurl() -> String {
-    std::env::var("COUNTERSIGN_TEST_GRPCURL")
-        .unwrap_or_else(|_| panic!("grpcurl is missing: run ./tests/run, which installs it"))
-}
+use crate::support::grpcurl;
 
 async fn call(world: &World, arguments: &[&str]) -> Output {
-    let mut command = Command::new(grpcurl());
+    let mut command = grpcurl();
     command.args(["-cacert", &shown(&world.files.path("ca.pem"))]).args(arguments);
     command.args([&world.app.address().to_string(), "countersign.v1.SessionService/GetMe"]);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()

@@ -4,7 +4,8 @@
 //! first in quiet and then beside it, in one run on one machine, so that only their ratio is asserted.
 
 mod holds;
-mod unknown_keys;
+mod unfinished;
+mod unknown_credentials;
 mod update_user;
 mod wedged;
 
@@ -133,7 +134,6 @@ where
 }
 
 /// The memory of a process that is in use, in MiB.
-#[expect(dead_code, reason = "for floods of memory")]
 pub(super) fn resident_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
