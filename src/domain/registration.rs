@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::account::{ApprovalState, User};
-use super::email::{Email, identity, is_same_mailbox};
+use super::email::{Email, domain, is_same_mailbox};
 use super::organization::{Identifier, IdentifierFault, Member, Organization, canonical};
 use super::policy::{ApprovalBy, CodeFormat, CodeScheme, Founding, Policy, SelfRegistration};
 use super::snapshot::MembershipState;
@@ -60,9 +60,9 @@ pub fn codes(
 fn code(scheme: &CodeScheme, email: Option<&Email>, given: Option<&str>) -> Result<String, CodeFault> {
     match (scheme.format, given) {
         (CodeFormat::Domain, given) => {
-            let domain = email.map(Email::domain);
-            let other = domain.zip(given).is_some_and(|(domain, given)| identity(given) != domain);
-            if other { Err(CodeFault::OtherDomain) } else { Ok(domain.unwrap_or_default().to_owned()) }
+            let own = email.map(Email::domain);
+            let other = own.zip(given).is_some_and(|(own, given)| domain(given).as_deref() != Some(own));
+            if other { Err(CodeFault::OtherDomain) } else { Ok(own.unwrap_or_default().to_owned()) }
         }
         (_, None) => Err(CodeFault::Missing),
         (_, Some(given)) => Ok(canonical(scheme, given)?),
