@@ -26,6 +26,7 @@ pub mod service_account;
 pub mod session;
 pub mod setting;
 pub mod snapshot;
+pub mod text;
 pub mod throttle;
 pub mod time;
 pub mod topic;

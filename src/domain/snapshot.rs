@@ -106,7 +106,10 @@ impl Scope {
     }
 }
 
-/// One thing of a sibling service, by a name that it chose.
+/// The most bytes of a resource's id.
+pub const RESOURCE_ID_BYTES_MAX: usize = 200;
+
+/// One thing of a sibling service, by a name that it chose: compared byte by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Resource {
     pub kind: String,
