@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::SmallVec;
 
 use super::error::{Error, Result};
-use super::facts::{Basket, Facts, decide, managers_of, reserved};
+use super::facts::{Basket, Facts, decide, explained, managers_of, reserved};
 use super::reason::Reason;
 use crate::cache::Subject;
 use crate::domain::account::{AccountFacts, ApprovalState};
 use crate::domain::containment::{Conferral, contained, holds_pattern, may_assign, reserved_strong, role_contained};
 use crate::domain::decision::{Question, in_team};
-use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
+use crate::domain::explain::{Explanation, Miss, MissKind, Missing};
 use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision, RoleId};
 use crate::domain::permission::Reach;
 use crate::domain::policy::ApprovalBy;
@@ -110,8 +110,7 @@ where
         }
         let id = reserved(self.facts.catalogue(), permission)?;
         let question = Question { permission: id, organization, owner, resource: None };
-        let world = self.basket.world(self.facts.catalogue(), &self.actor, owner);
-        Err(denied(permission, &explain(&world, &question, self.now)))
+        Err(denied(permission, &explained(self.facts, &mut self.basket, &self.actor, &question, self.now).await?))
     }
 
     /// Requires the permission somewhere, at ALL: realm-wide, or in an organization that an entry is scoped to. For what
