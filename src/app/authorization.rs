@@ -3,32 +3,33 @@
 //! A check opens a view of one revision and asks the pure evaluator. Whatever is unknown is an answer, so that a caller
 //! needs no error path; only what is wrong with the question itself is an error.
 
-use smallvec::SmallVec;
-
 use super::clock::Clock;
 use super::entry::{self, EntryView};
-use super::error::{Error, Result, Violation};
-use super::facts::{Basket, decide};
+use super::error::{Error, Result};
+use super::facts::{Basket, decide, explained};
 use super::guard::{Guard, miss_reason, permissions, why};
+use super::permission::undeclared_name;
 use super::read::again;
+use super::resolve::{organization_id, principal_id};
 use super::{App, Ctx, Reason, Record};
 use crate::cache::{Freshness, Subject, View};
 use crate::domain::account::Gate;
 use crate::domain::catalogue::{Catalogue, PermissionId};
 use crate::domain::decision::{self, Decision};
-use crate::domain::explain::{Chain, Explanation, Miss, MissKind, explain};
+use crate::domain::explain::{Chain, Explanation, Miss, MissKind};
+use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId};
 use crate::domain::permission::{Pattern, Reach};
 use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::realm::Position;
 use crate::domain::snapshot::Resource;
+use crate::store::LoadRows;
 
 /// Whom a question is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum About {
-    Principal(PrincipalId),
-    /// Looked up in the database each time.
-    Email(String),
+    /// A natural handle is looked up in the database each time.
+    Principal(Handle),
     AccessToken(String),
 }
 
@@ -37,8 +38,8 @@ pub enum About {
 pub struct Asked {
     pub about: About,
     pub permission: String,
-    pub organization: Option<OrganizationId>,
-    pub owner: Option<PrincipalId>,
+    pub organization: Option<Handle>,
+    pub owner: Option<Handle>,
     pub resource: Option<Resource>,
 }
 
@@ -236,18 +237,18 @@ impl<'a> Desk<'a> {
 
     async fn answer(&mut self, asked: &Asked, with_reason: bool) -> Result<Answered> {
         let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(&asked.about, asked.organization).await? {
+        let place = match self.place(&asked.about, asked.organization.as_ref()).await? {
             Ok(place) => place,
             Err(reason) => return Ok(Answered::denied(reason, with_reason)),
         };
+        let owner = self.owner(asked.owner.as_ref()).await?;
         let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
-        let question = question(asked, permission, place);
+        let question = question(asked, permission, place, owner);
         let decision = decide(self.view, basket, subject, &question, self.ctx.now).await?;
         if decision.is_allowed() || !with_reason {
             return Ok(Answered { decision, reason: None, detail: String::new() });
         }
-        let world = basket.world(self.view.catalogue(), subject, question.owner);
-        let explanation = explain(&world, &question, self.ctx.now);
+        let explanation = explained(self.view, basket, subject, &question, self.ctx.now).await?;
         let (reason, detail) = match self.tellable(&asked.about, place, explanation).await? {
             Ok(explanation) => why(&explanation),
             Err(reason) => (reason, String::new()),
@@ -258,15 +259,14 @@ impl<'a> Desk<'a> {
     /// Explains one question.
     pub(super) async fn explain(&mut self, asked: &Asked) -> Result<std::result::Result<Explanation, Reason>> {
         let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(&asked.about, asked.organization).await? {
+        let place = match self.place(&asked.about, asked.organization.as_ref()).await? {
             Ok(place) => place,
             Err(reason) => return Ok(Err(reason)),
         };
+        let owner = self.owner(asked.owner.as_ref()).await?;
         let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
-        let question = question(asked, permission, place);
-        decide(self.view, basket, subject, &question, self.ctx.now).await?;
-        let world = basket.world(self.view.catalogue(), subject, question.owner);
-        let explanation = explain(&world, &question, self.ctx.now);
+        let question = question(asked, permission, place, owner);
+        let explanation = explained(self.view, basket, subject, &question, self.ctx.now).await?;
         self.tellable(&asked.about, place, explanation).await
     }
 
@@ -324,8 +324,11 @@ impl<'a> Desk<'a> {
     pub(super) async fn place(
         &mut self,
         about: &About,
-        organization: Option<OrganizationId>,
+        organization: Option<&Handle>,
     ) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
+        let Some(organization) = self.organization(organization).await? else {
+            return Ok(Err(Reason::OrganizationUnknown));
+        };
         let of_the_subject = self.is_of_the_subject(organization);
         if !of_the_subject && !self.may_ask(organization).await? {
             return Ok(Err(Reason::OrganizationUnknown));
@@ -338,8 +341,32 @@ impl<'a> Desk<'a> {
         Ok(match about {
             _ if !of_the_subject || self.may_ask(place).await? => Ok(place),
             About::AccessToken(_) => Err(Reason::OrganizationUnknown),
-            About::Principal(_) | About::Email(_) => Err(Reason::SubjectUnknown),
+            About::Principal(_) => Err(Reason::SubjectUnknown),
         })
+    }
+
+    /// The organization that is named, if any is; `None` for a slug that no organization has.
+    pub(super) async fn organization(&self, named: Option<&Handle>) -> Result<Option<Option<OrganizationId>>> {
+        let Some(handle) = named else { return Ok(Some(None)) };
+        if let Handle::Id(id) = handle {
+            return Ok(Some(Some(OrganizationId(*id))));
+        }
+        Ok(Box::pin(organization_id(self.rows(), handle)).await?.map(Some))
+    }
+
+    /// The owner that is named, if any is. A handle that is nobody's is an owner in nobody's team.
+    pub(super) async fn owner(&self, named: Option<&Handle>) -> Result<Option<PrincipalId>> {
+        let Some(handle) = named else { return Ok(None) };
+        if let Handle::Id(id) = handle {
+            return Ok(Some(PrincipalId(*id)));
+        }
+        let nobody = PrincipalId(uuid::Uuid::nil());
+        Ok(Some(Box::pin(principal_id(self.rows(), handle)).await?.unwrap_or(nobody)))
+    }
+
+    /// Handles of checks are looked up where checks load what they need.
+    fn rows(&self) -> LoadRows<'a> {
+        self.app.store.loads(self.ctx.realm)
     }
 
     /// The instant of the call.
@@ -372,14 +399,11 @@ impl<'a> Desk<'a> {
 
     async fn find(&self, about: &About) -> Result<Found> {
         let (id, caller) = match about {
-            About::Principal(id) => (*id, None),
-            About::Email(email) => {
-                let identity = crate::domain::email::identity(email);
-                match Box::pin(self.app.store.loads(self.ctx.realm).user_by_identity(&identity)).await? {
-                    Some(user) => (user.id.into(), None),
-                    None => return Ok(Err(Reason::SubjectUnknown)),
-                }
-            }
+            About::Principal(Handle::Id(id)) => (PrincipalId(*id), None),
+            About::Principal(handle) => match Box::pin(principal_id(self.rows(), handle)).await? {
+                Some(id) => (id, None),
+                None => return Ok(Err(Reason::SubjectUnknown)),
+            },
             About::AccessToken(token) => {
                 let caller = Box::pin(self.app.access_token(token, self.ctx.now)).await?;
                 match caller.filter(|caller| caller.realm == self.ctx.realm) {
@@ -401,22 +425,17 @@ impl Answered {
     }
 }
 
-fn question(asked: &Asked, permission: PermissionId, organization: Option<OrganizationId>) -> decision::Question<'_> {
-    decision::Question {
-        permission,
-        organization,
-        owner: asked.owner,
-        resource: asked.resource.as_ref().map(Into::into),
-    }
+fn question(
+    asked: &Asked,
+    permission: PermissionId,
+    organization: Option<OrganizationId>,
+    owner: Option<PrincipalId>,
+) -> decision::Question<'_> {
+    decision::Question { permission, organization, owner, resource: asked.resource.as_ref().map(Into::into) }
 }
 
 /// A typo must not read as a denial.
 pub(super) fn declared(catalogue: &Catalogue, name: &str) -> Result<PermissionId> {
-    catalogue.permission_id(name).ok_or_else(|| {
-        let hint: SmallVec<[String; 1]> =
-            catalogue.closest(name).map(|closest| format!("; did you mean {closest}?")).into_iter().collect();
-        let description = format!("{name:?} is not a declared permission{}", hint.concat());
-        let reason = Some(Reason::PermissionUndeclared);
-        Error::Invalid(vec![Violation { field: "permission".to_owned(), description, reason }])
-    })
+    let undeclared = || Error::Invalid(vec![undeclared_name(catalogue, "permission", name)]);
+    catalogue.permission_id(name).ok_or_else(undeclared)
 }

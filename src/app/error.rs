@@ -44,13 +44,15 @@ pub struct Violation {
     pub description: String,
     /// The reason, where it is a more telling one than INVALID_FIELDS.
     pub reason: Option<Reason>,
+    /// What belongs to the reason, for machines.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 impl Violation {
     /// A field that is wrong, for no more telling reason than that.
     #[must_use]
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into(), reason: None }
+        Self { field: field.into(), description: description.into(), reason: None, facts: vec![] }
     }
 }
 

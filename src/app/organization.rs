@@ -130,7 +130,7 @@ impl App {
                 let after = printed(&organization.identifiers);
                 change.record(Event::IdentifiersSet { organization: organization.id, before: printed(&before), after });
             }
-            Ok(organization)
+            change.organization_view(organization).await
         })
         .await
     }

@@ -7,6 +7,9 @@ use crate::cache::{Freshness, GATHER_AGAIN, Subject, View};
 use crate::domain::decision::CompiledPrincipal;
 use std::sync::Arc;
 
+/// The guard of a call that reads.
+pub(super) type Reader<'a> = Guard<'a, View<'a, Record>>;
+
 impl App {
     /// A view of the realm of a call.
     ///
@@ -32,7 +35,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::acting`].
-    pub(crate) async fn guard<'a>(&self, ctx: &Ctx, view: &'a View<'a, Record>) -> Result<Guard<'a, View<'a, Record>>> {
+    pub(crate) async fn guard<'a>(&self, ctx: &Ctx, view: &'a View<'a, Record>) -> Result<Reader<'a>> {
         Ok(Guard::new(view, self.acting(ctx, view).await?, ctx.now))
     }
 }

@@ -198,10 +198,12 @@ impl Change<'_> {
         if !matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved) {
             return Ok(None);
         }
-        let registered = self.rows().codes_of(user.id).await?;
+        let registered = self.rows().codes_of(&[user.id]).await?;
         let memberships = self.rows().memberships(user.id).await?;
         let open = |held: &&Member| held.state != MembershipState::Rejected;
-        for held in memberships.iter().filter(open).filter(|held| registered.contains_key(&held.organization)) {
+        for held in
+            memberships.iter().filter(open).filter(|held| registered.contains_key(&(user.id, held.organization)))
+        {
             let Some(organization) = self.rows().organization(held.organization).await? else { continue };
             let unfounded = Unfounded {
                 by_registration: self.rows().is_by_registration(organization.id).await?,

@@ -49,10 +49,9 @@ impl RealmService for Api {
         let mut fields = Fields::default();
         let page = fields.page(page_size, page_token, &pb::ListRealmsRequest::default());
         let page = called.parsed(fields.finish(page))?;
-        let page = called.answer(self.app.list_realms(&called.ctx, &page).await)?;
         let listed = |found| pb::Realm { policy: None, ..realm(found) };
-        let realms = page.items.into_iter().map(listed).collect();
-        Ok(Response::new(pb::ListRealmsResponse { realms, next_page_token: page.next }))
+        let page = called.answer(self.app.list_realms(&called.ctx, &page, listed).await)?;
+        Ok(Response::new(pb::ListRealmsResponse { realms: page.items, next_page_token: page.next }))
     }
 
     async fn update_realm(

@@ -57,6 +57,10 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
             let all = violations.iter().map(|violation| (&*violation.field, &*violation.description));
             let told = told(all).into_iter().map(|(field, description)| FieldViolation::new(field, description));
             details.set_bad_request(told.collect::<Vec<_>>());
+            // As the reason is that of the first field that has one of its own, so are its facts.
+            let telling = violations.iter().find(|violation| violation.reason.is_some());
+            let of_it = telling.into_iter().flat_map(|violation| &violation.facts);
+            facts.extend(of_it.map(|(name, value)| ((*name).to_owned(), brief(value, TEXT_BYTES_MAX))));
             if let [only] = violations.as_slice() {
                 message = format!("{} {}", only.field, only.description);
             }

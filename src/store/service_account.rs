@@ -9,6 +9,7 @@ use sea_orm::{
 use super::Store;
 use super::entity::{api_keys, realms, service_accounts};
 use super::error::{Result, corrupt};
+use super::reach::Within;
 use super::rows::{Rows, matching};
 use crate::domain::change::Loaded;
 use crate::domain::ids::{ApiKeyId, Mark, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
@@ -32,7 +33,7 @@ pub struct ServiceAccountFilter {
     /// Only disabled ones.
     pub disabled: bool,
     /// Only those of these organizations; absent = also those of the realm.
-    pub within: Option<Vec<OrganizationId>>,
+    pub within: Option<Within>,
     /// Only accounts after this one.
     pub after: Option<ServiceAccountId>,
 }
@@ -191,9 +192,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .add_option(name.as_ref().map(|part| service_accounts::Column::Name.like(matching("%", part))))
             .add_option(organization.map(|id| service_accounts::Column::OrganizationId.eq(id.0)))
             .add_option(disabled.then(|| service_accounts::Column::DisabledAt.is_not_null()))
-            .add_option(within.as_ref().map(|organizations| {
-                service_accounts::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0))
-            }))
+            .add_option(within.as_ref().map(|within| self.within(within, service_accounts::Column::OrganizationId)))
             .add_option(after.map(|after| service_accounts::Column::Id.gt(after.0)));
         let page = self.living_accounts().filter(which).order_by_asc(service_accounts::Column::Id).limit(limit);
         Ok(page.all(self.conn).await?.into_iter().map(service_account).collect())

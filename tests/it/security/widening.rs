@@ -4,7 +4,7 @@
 //! (CVE-2026-9099, CVE-2026-9795), a permission checked on the named organization instead of the target's
 //! (CVE-2026-105209, CVE-2025-27507). [`random`] looks for those that nobody thought of.
 
-pub(super) mod dice;
+pub(crate) mod dice;
 mod entries;
 mod moves;
 mod random;
