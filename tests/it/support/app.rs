@@ -25,7 +25,7 @@ pub(super) const GLANCE: Duration = Duration::from_millis(5);
 const UNLIMITED: &str = "1000000";
 
 /// Where the portals of the stories are, and that of a new realm.
-const PORTALS: &str = "https://*.example, https://*.symmetry.example, http://localhost";
+pub(super) const PORTALS: &str = "https://*.example, https://*.symmetry.example, http://localhost";
 
 /// Which database the record is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::app::{Front, GLANCE, PATIENCE};
+use super::app::{Front, GLANCE, PATIENCE, PORTALS};
 use super::{Reachable, Throwaway};
 
 /// A running `countersign serve`. Killed when it goes.
@@ -48,6 +48,7 @@ impl Binary {
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_countersign")]);
         command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", ""]);
         command.env("COUNTERSIGN_LOG_FILTER", "warn");
+        command.env("COUNTERSIGN_BASE_URL_ORIGINS", PORTALS);
         command.args(["--public-calls-per-source", "1000000", "--public-calls-per-mailbox", "1000000"]);
         command.arg("--data-dir").arg(home).arg("--shutdown-pause").arg("0s").stdout(Stdio::null());
         if let Some(database) = database {
