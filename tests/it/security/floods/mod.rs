@@ -21,6 +21,8 @@ const RATIO_MAX: u32 = 3;
 /// Checks are taken to last at least this long: below it the ratio would measure how the machine schedules two threads,
 /// of which the client's calls and the server's answers both make use.
 const FLOOR: Duration = Duration::from_millis(20);
+/// A flood that harms checks does so each time; what else runs on the machine does not.
+const TRIES: usize = 3;
 /// Between two checks, so that the ruler is no load of its own.
 const PAUSE: Duration = Duration::from_millis(4);
 
@@ -89,12 +91,17 @@ impl Ruler {
         self.measure(checks).await
     }
 
-    /// Measures beside what has begun; asserts the ratio.
+    /// Measures beside what has begun, again if something disturbed it; asserts the ratio.
     pub(super) async fn as_quick_as(&self, quiet: &Latencies, checks: usize) {
-        let beside = self.quiet(checks).await;
         let limit = RATIO_MAX * quiet.p99().max(FLOOR);
-        observed(quiet, &beside, limit);
-        assert!(beside.p99() <= limit, "p99 {:?} beside the flood, {:?} in quiet", beside.p99(), quiet.p99());
+        for _ in 0..TRIES {
+            let beside = self.quiet(checks).await;
+            observed(quiet, &beside, limit);
+            if beside.p99() <= limit {
+                return;
+            }
+        }
+        panic!("each of {TRIES} times, the p99 beside the flood was above {limit:?}; {:?} in quiet", quiet.p99());
     }
 }
 
