@@ -86,11 +86,6 @@ pub enum StartError {
     #[error("the schema is {0} changes ahead of this version, which accepts one")]
     SchemaAhead(usize),
     #[error(
-        "the schema lacks {missing} changes of this version and has {unknown} that it does not know: it is of another \
-         branch of the program"
-    )]
-    SchemaDiverged { missing: usize, unknown: usize },
-    #[error(
         "the database's role lacks {}: have its owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
          … TO …", .0.join(", ")
     )]
@@ -323,7 +318,9 @@ pub(crate) async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), 
         Schema::Ahead(changes) => Err(StartError::SchemaAhead(changes)),
         Schema::Behind(_) if migrate || !store.is_shared() => store.migrate().await.map_err(StartError::Database),
         Schema::Behind(changes) => Err(StartError::SchemaBehind(changes)),
-        Schema::Diverged { missing, unknown } => Err(StartError::SchemaDiverged { missing, unknown }),
+        Schema::Diverged { missing, unknown } => {
+            Err(StartError::Database(crate::store::Error::SchemaDiverged { missing, unknown }))
+        }
     }?;
     match store.missing_rights().await.map_err(StartError::Database)? {
         none if none.is_empty() => Ok(()),

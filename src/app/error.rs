@@ -189,6 +189,7 @@ impl From<store::Error> for Error {
             | store::Error::Corrupt(_)
             | store::Error::Unusable(_)
             | store::Error::MissingRight(_)
+            | store::Error::SchemaDiverged { .. }
             | store::Error::SchemaChange { .. }
             | store::Error::HalfChanged { .. } => Self::internal(error),
         }

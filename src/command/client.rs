@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::transport::{Channel, Endpoint};
 
-use super::Failure;
+use super::{Failure, causes};
 
 /// Where a server is, and how it proves to be that one.
 #[derive(Debug, Args)]
@@ -70,18 +70,6 @@ async fn encrypted_stream(
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
     Ok(TokioIo::new(tls.connect(name, stream).await?))
-}
-
-/// An error and what caused it, the outermost first, each once.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    texts.dedup();
-    texts.join(": ")
 }
 
 pub(super) fn other(error: impl std::fmt::Display) -> Failure {
