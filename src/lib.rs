@@ -12,7 +12,8 @@
 //! | [`app`] | use cases | those, and `domain` |
 //! | [`grpc`] | the wire | `app`, `domain` |
 //! | [`tasks`] | what runs beside the calls | `app`, `store`, `cache`, `mail`, `domain` |
-//! | [`config`], [`telemetry`] | settings; logs, traces, metrics | nothing of ours |
+//! | [`config`], [`dial`] | settings; connecting over TLS | nothing of ours |
+//! | [`telemetry`] | logs, traces, metrics | `dial` |
 //! | [`mod@serve`], [`command`] | the composition root; the command | everything |
 //!
 //! [`telemetry`] is a leaf that every floor but `domain` may use. tonic and prost stay inside `grpc`, SeaORM inside
@@ -48,6 +49,7 @@ pub mod cache;
 pub mod command;
 pub mod config;
 pub mod crypto;
+pub mod dial;
 pub mod domain;
 pub mod grpc;
 pub mod mail;

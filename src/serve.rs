@@ -19,12 +19,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::app::clock::Clock;
 use crate::app::{App, Parts, ROOT_KEY, Rates};
-use crate::cache::Options;
+use crate::cache::{Options, Remembered};
 use crate::config::{Config, DatabaseUrl, MailTransport, SmtpSecurity};
 use crate::crypto::Secret;
 use crate::crypto::key_file::RootKeyError;
@@ -34,6 +32,8 @@ use crate::crypto::secret_file::{self, SecretFileError};
 use crate::domain::origin::{AllowedOrigin, OriginFault};
 use crate::domain::time::days;
 use crate::grpc::access::Methods;
+use crate::grpc::health::Health;
+use crate::grpc::server::{ConnectionLimits, Incoming};
 use crate::grpc::tls::{Tls, TlsError, TlsFiles};
 use crate::grpc::{Api, Door, server};
 use crate::mail::{Mailer, Security, Smtp, SmtpError, SmtpOptions, Transport};
@@ -41,12 +41,14 @@ use crate::store::{Location, Schema, Store};
 use crate::tasks::{self, Tasks};
 use operator_key::OperatorKey;
 
-/// Principals kept in memory per realm: at about 1 KiB each, 100 MB when full.
+/// Principals kept in memory, of all realms: at about 1 KiB each, 100 MB when full.
 const PRINCIPALS_KEPT: usize = 100_000;
 /// How often it is looked whether the record can be asked.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
 /// A record that takes longer to answer can't be asked: connections that hang say nothing by themselves.
 const PING_DEADLINE: Duration = Duration::from_secs(1);
+/// How long writes and tasks may take to end once nobody is served any more.
+const FINISH: Duration = Duration::from_secs(10);
 /// What a mode lets those do who are neither the owner nor of the group.
 const OTHERS: u32 = 0o007;
 /// The bit of a folder that is for many, `/tmp` say.
@@ -86,11 +88,6 @@ pub enum StartError {
     #[error("the schema is {0} changes ahead of this version, which accepts one")]
     SchemaAhead(usize),
     #[error(
-        "the schema lacks {missing} changes of this version and has {unknown} that it does not know: it is of another \
-         branch of the program"
-    )]
-    SchemaDiverged { missing: usize, unknown: usize },
-    #[error(
         "the database's role lacks {}: have its owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
          … TO …", .0.join(", ")
     )]
@@ -113,12 +110,13 @@ pub struct Running {
     pub app: Arc<App>,
     /// The first operator's key, to the one process that began the record.
     pub first_key: Option<Secret<String>>,
-    health: HealthReporter,
+    health: Health,
     writes: TaskTracker,
     stop_accepting: CancellationToken,
     stop_watching: CancellationToken,
+    watching: JoinHandle<()>,
     tasks: Tasks,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
     /// Held for as long as the process uses the directory.
     _lock: Option<File>,
 }
@@ -138,24 +136,37 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let makes_root_key = !secrets::has_root_key(config);
     let app = Arc::new(build(config, store).await?);
 
-    let (health, health_service) = tonic_health::server::health_reporter();
-    report(&health, ServingStatus::NotServing).await;
     let writes = TaskTracker::new();
     let methods = Methods::read().map_err(StartError::Contract)?;
-    let door = Door::new(Arc::clone(&app), methods, writes.clone(), config.trusted_proxies.clone());
     let (stop_accepting, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let proxies = config.trusted_proxies.clone();
+    let door = Door::new(Arc::clone(&app), methods, writes.clone(), proxies, stop_accepting.clone());
+    let health = Health::new(stop_accepting.clone());
     let api = Api::new(Arc::clone(&app), stop_accepting.clone());
-    let router = server::router(&api, door, health_service, config.reflection).map_err(StartError::Reflection)?;
+    let services = server::services(&api, &door, health.clone(), config.reflection).map_err(StartError::Reflection)?;
 
     let first_key = begin(&app, config, address, makes_root_key).await?;
     let certificates = tls.clone().map(|tls| -> tasks::Look { Arc::new(move || Ok(tls.look()?)) });
     let tasks = tasks::spawn_all(&app, mailer, certificates, &CancellationToken::new());
-    let until = stop_accepting.clone().cancelled_owned();
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(server::incoming(listener, tls), until));
-    health.set_service_status("live", ServingStatus::Serving).await;
+    let limits = ConnectionLimits { per_source: config.connections_per_source.get(), total: config.connections.get() };
+    let incoming = Incoming::new(listener, tls, limits);
+    let serving = tokio::spawn(server::serve(services, incoming, stop_accepting.clone()));
+    health.lives();
     look(&app, &health).await;
-    tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
-    Ok(Running { address, app, first_key, health, writes, stop_accepting, stop_watching, tasks, serving, _lock: lock })
+    let watching = tokio::spawn(watch(Arc::clone(&app), health.clone(), stop_watching.clone()));
+    Ok(Running {
+        address,
+        app,
+        first_key,
+        health,
+        writes,
+        stop_accepting,
+        stop_watching,
+        watching,
+        tasks,
+        serving,
+        _lock: lock,
+    })
 }
 
 /// Begins the database if nobody has. Answers the operator's key to the process that did.
@@ -215,22 +226,26 @@ impl Running {
     }
 
     /// Drains: not serving, a pause for load balancers to notice, no new connections, calls under way end within the
-    /// grace, tasks stop in reverse order.
+    /// grace, then writes end and tasks stop in reverse order within [`FINISH`].
     pub async fn stop(self, pause: Duration, grace: Duration) {
         self.stop_watching.cancel();
-        report(&self.health, ServingStatus::NotServing).await;
+        let _watched = self.watching.await;
+        self.health.serves(false, false);
         tokio::time::sleep(pause).await;
         self.stop_accepting.cancel();
         let aborted = self.serving.abort_handle();
-        let drained = tokio::time::timeout(grace, async {
-            let _ended = self.serving.await;
+        if tokio::time::timeout(grace, self.serving).await.is_err() {
+            tracing::warn!("calls were still under way when the grace was over");
+            aborted.abort();
+        }
+        // However long clients held on, what was begun here is finished.
+        let finished = tokio::time::timeout(FINISH, async {
             self.writes.close();
             self.writes.wait().await;
             self.tasks.stop().await;
         });
-        if drained.await.is_err() {
-            tracing::warn!("calls were still under way when the grace was over");
-            aborted.abort();
+        if finished.await.is_err() {
+            tracing::warn!("writes or tasks were still under way when the server ended");
         }
         // The minute that runs is over for this process.
         let minute_over = self.app.clock().now().after(Duration::from_secs(60));
@@ -246,7 +261,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let Some((certificate, key)) = config.tls_cert_file.clone().zip(config.tls_key_file.clone()) else {
         return Ok(None);
     };
-    let (client_authorities, client_required) = (config.tls_client_ca_file.clone(), config.tls_client_required);
+    let (client_authorities, client_required) = (config.tls_client_ca_files.0.clone(), config.tls_client_required);
     secret_file::require_closed(&key)?;
     let files = TlsFiles { certificate, key, client_authorities, client_required };
     Ok(Some(Arc::new(Tls::load(files).map_err(StartError::Tls)?)))
@@ -323,7 +338,9 @@ pub(crate) async fn bring_schema_up(store: &Store, migrate: bool) -> Result<(), 
         Schema::Ahead(changes) => Err(StartError::SchemaAhead(changes)),
         Schema::Behind(_) if migrate || !store.is_shared() => store.migrate().await.map_err(StartError::Database),
         Schema::Behind(changes) => Err(StartError::SchemaBehind(changes)),
-        Schema::Diverged { missing, unknown } => Err(StartError::SchemaDiverged { missing, unknown }),
+        Schema::Diverged { missing, unknown } => {
+            Err(StartError::Database(crate::store::Error::SchemaDiverged { missing, unknown }))
+        }
     }?;
     match store.missing_rights().await.map_err(StartError::Database)? {
         none if none.is_empty() => Ok(()),
@@ -357,11 +374,12 @@ fn build_under(keys: RootKeys, config: &Config, store: Store) -> Result<App, Sta
         shared: store.is_shared(),
         database_lost_grace: config.database_lost_grace,
         principals: PRINCIPALS_KEPT,
+        remembered: Remembered::default(),
     };
     let rates = Rates {
         per_source: Some(config.public_calls_per_source),
         per_mailbox: Some(config.public_calls_per_mailbox),
-        unknown_keys_per_source: Some(config.unknown_keys_per_source),
+        unknown_per_source: Some(config.unknown_credentials_per_source),
     };
     let (base_url_origins, audit_kept) = (origins(config)?, days(config.audit_kept_days.get()));
     let clock = Clock::default();
@@ -410,32 +428,22 @@ fn unusable(file: &Path) -> impl Fn(std::io::Error) -> StartError {
     move |error| StartError::File(file.display().to_string(), error)
 }
 
-/// Says of every name but `live` whether it serves. `""` is what tonic-health would otherwise call serving from the
-/// first instant.
-async fn report(health: &HealthReporter, status: ServingStatus) {
-    for name in ["", "ready", "checks"] {
-        health.set_service_status(name, status).await;
-    }
-}
-
-async fn watch(app: Arc<App>, health: HealthReporter, stop: CancellationToken) {
+async fn watch(app: Arc<App>, health: Health, stop: CancellationToken) {
     let mut every = tokio::time::interval(HEALTH_PERIOD);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = every.tick() => look(&app, &health).await,
+    // A look under way is given up: what it found would be told after the end.
+    stop.run_until_cancelled(async {
+        loop {
+            every.tick().await;
+            look(&app, &health).await;
         }
-    }
+    })
+    .await;
 }
 
 /// `ready` follows the record; `checks` goes on for as long as this process may answer from what it keeps.
-async fn look(app: &App, health: &HealthReporter) {
+async fn look(app: &App, health: &Health) {
     let reachable = tokio::time::timeout(PING_DEADLINE, app.store().ping()).await.is_ok_and(|answer| answer.is_ok());
-    let answering = reachable || app.snapshots().may_serve();
-    let status = |is| if is { ServingStatus::Serving } else { ServingStatus::NotServing };
-    health.set_service_status("ready", status(reachable)).await;
-    health.set_service_status("checks", status(answering)).await;
-    health.set_service_status("", status(answering)).await;
+    health.serves(reachable, reachable || app.snapshots().may_serve());
 }
 
 #[cfg(test)]

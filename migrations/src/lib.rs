@@ -68,6 +68,8 @@ pub const CHANGES: &[Change] = &[
     both!("m0012_holders"),
     both!("m0015_lock"),
     both!("m0015_audit"),
+    both!("m0018_spiffe_prefixes"),
+    both!("m0018_key_makers"),
     both!("m0019_proof"),
 ];
 

@@ -15,6 +15,7 @@ use crate::domain::ids::RealmId;
 use crate::domain::permission::reserved::is_platform;
 use crate::domain::policy::Policy;
 use crate::domain::realm::DEFAULT_REALM;
+use crate::domain::source::Source;
 use crate::domain::time::Timestamp;
 
 /// What an RPC needs, as the contract declares it.
@@ -32,12 +33,18 @@ impl App {
     /// The realm of a call: the caller's own, or the one that the metadata names; `default` for who names none.
     ///
     /// # Errors
-    /// REALM_UNKNOWN, whether it does not exist or is not the caller's.
-    pub async fn realm_of_call(&self, named: Option<&str>, caller: Option<&Caller>) -> Result<RealmId> {
+    /// REALM_UNKNOWN, whether it does not exist or is not the caller's; RATE_LIMITED if too many calls from this source
+    /// named one that does not exist.
+    pub async fn realm_of_call(
+        &self,
+        named: Option<&str>,
+        caller: Option<&Caller>,
+        source: Option<Source>,
+    ) -> Result<RealmId> {
         let own = caller.filter(|caller| !caller.platform).map(|caller| caller.realm);
         let realm = match (named, own) {
             (None, Some(own)) => return Ok(own),
-            (named, _) => self.realm_named(named.unwrap_or(DEFAULT_REALM)).await?,
+            (named, _) => self.realm_named(named.unwrap_or(DEFAULT_REALM), source).await?,
         };
         let theirs = own.is_none_or(|own| Some(own) == realm);
         // The platform's own realm is named by its accounts alone.
@@ -90,7 +97,7 @@ impl App {
     async fn holder(&self, caller: &Caller) -> Result<(View<'_, Record>, Subject)> {
         let home = self.snapshots.view(caller.realm, Freshness::Latest).await?.ok_or_else(credential_ended)?;
         let subject = home.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if caller.is_held_by(subject.principal()) { Ok((home, subject)) } else { Err(credential_ended()) }
+        if caller.is_held_by(home.realm(), subject.principal()) { Ok((home, subject)) } else { Err(credential_ended()) }
     }
 
     /// Why a caller that holds none of the permissions is kept out; `None` if acting on oneself needs none.
@@ -131,14 +138,17 @@ impl App {
     }
 
     /// The realm of that id or name. Names never change, so they are remembered.
-    pub(super) async fn realm_named(&self, named: &str) -> Result<Option<RealmId>> {
+    pub(super) async fn realm_named(&self, named: &str, source: Option<Source>) -> Result<Option<RealmId>> {
         if let Some(known) = self.realm_names.read().get(named) {
             return Ok(Some(*known));
         }
-        let found = match Handle::parse(named) {
-            Handle::Id(id) => Box::pin(self.store.realm(RealmId(id))).await?,
-            Handle::Natural(name) => Box::pin(self.store.realm_named(&name)).await?,
+        let look = async {
+            Ok(match Handle::parse(named) {
+                Handle::Id(id) => self.store.realm(RealmId(id)).await?,
+                Handle::Natural(name) => self.store.realm_named(&name).await?,
+            })
         };
+        let found = Box::pin(self.look_up(source, look)).await?;
         if let Some(realm) = &found {
             self.realm_names.write().insert(named.to_owned(), realm.id);
         }
@@ -147,7 +157,7 @@ impl App {
 
     /// The realm in which platform accounts live.
     pub(super) async fn platform_realm(&self) -> Result<Option<RealmId>> {
-        self.realm_named(crate::domain::realm::PLATFORM_REALM).await
+        self.realm_named(crate::domain::realm::PLATFORM_REALM, None).await
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{Guard, not_on_oneself, permissions};
+use super::guard::{Guard, permissions};
 use super::membership::company;
 use super::user::{UserView, check_etag, find_role, person, require_live};
 use super::write::{Change, Done};
@@ -95,7 +95,7 @@ impl Change<'_> {
         if !guard.reads_user(subject.principal()).await? && !decides_somewhere(&mut guard, subject.principal()).await? {
             return Err(Error::not_found("user"));
         }
-        not_on_oneself(guard.actor.principal().id, user.id.into())?;
+        self.require_not_on_oneself(subject.principal()).await?;
         let memberships = self.rows().memberships(user.id).await?;
         let membership = match organization {
             Some(handle) => Some(self.named_membership(&mut guard, &subject, memberships, handle).await?),

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
-use super::paging::token_invalid;
+use super::paging::{Listing, Weighed, token_invalid};
 use super::read::again;
 use super::user::{find_user, names};
 use super::{App, Ctx, Freshness, Name, Page, Paging};
 use crate::domain::audit::{AuditEvent, Outcome};
+use crate::domain::catalogue::Catalogue;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
 use crate::domain::time::Timestamp;
@@ -69,11 +70,21 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization whose events the caller can't read.
-    pub async fn list_events(&self, ctx: &Ctx, cmd: &ListEvents) -> Result<Page<EventView>> {
-        again(|| self.list_events_once(ctx, cmd)).await
+    pub async fn list_events<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListEvents,
+        print: impl Fn(EventView) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_events_once(ctx, cmd, &print)).await
     }
 
-    async fn list_events_once(&self, ctx: &Ctx, cmd: &ListEvents) -> Result<Page<EventView>> {
+    async fn list_events_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListEvents,
+        print: &(impl Fn(EventView) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
         let rows = self.store.rows(ctx.realm);
@@ -90,78 +101,110 @@ impl App {
             from: cmd.from,
             until: cmd.until,
         };
-        let (found, next) = match cmd.order {
-            Order::NewestFirst => {
-                let before = self.cursor::<Before>(ctx, &cmd.page)?;
-                let found = rows.list_audit(&filter, before, cmd.page.size + 1).await?;
-                self.cut(ctx, &cmd.page, found, |event| (event.line.at, event.sequence))?
+        let catalogue = view.catalogue();
+        match cmd.order {
+            Order::NewestFirst => self.page(ctx, &cmd.page, Newest { rows, catalogue, filter }, print).await,
+            Order::AsLogged => {
+                let after = self.cursor::<i64>(ctx, &cmd.page)?.unwrap_or(0);
+                // Read first: whatever has a position up to this one is seen by what is read after it.
+                let placed = self.store.placed_audit().await?;
+                if after > placed {
+                    return Err(token_invalid("is of a log that was since replaced by an older copy: follow it anew"));
+                }
+                let until = rows.audit_position(after, FOLLOWED_AT_ONCE).await?.unwrap_or(placed).min(placed);
+                let list = Followed { rows, catalogue, filter, until };
+                self.page_until(ctx, &cmd.page, list, until.max(after), print).await
             }
-            Order::AsLogged => self.followed(ctx, rows, &filter, &cmd.page).await?,
-        };
-        Ok(Page { items: self.event_views(rows, &guard, found).await?, next })
-    }
-
-    /// What comes after the last page in the order of following, and where to go on from, be it nothing.
-    async fn followed(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        filter: &AuditFilter,
-        page: &Paging,
-    ) -> Result<(Vec<AuditEvent>, String)> {
-        let after = self.cursor::<i64>(ctx, page)?.unwrap_or(0);
-        // Read first: whatever has a position up to this one is seen by what is read after it.
-        let placed = self.store.placed_audit().await?;
-        if after > placed {
-            return Err(token_invalid("is of a log that was since replaced by an older copy: follow it anew"));
         }
-        let until = rows.audit_position(after, FOLLOWED_AT_ONCE).await?.unwrap_or(placed).min(placed);
-        let found = rows.follow_audit(filter, after, until, page.size).await?;
-        let last = found.last().and_then(|event| event.position).filter(|_| found.len() as u64 == page.size);
-        let next = self.next_token(ctx, page, &last.unwrap_or(until.max(after)))?;
-        Ok((found, next))
+    }
+}
+
+/// Lines of the log, the newest first.
+struct Newest<'a> {
+    rows: ReadRows<'a>,
+    catalogue: &'a Catalogue,
+    filter: AuditFilter,
+}
+
+impl Listing for Newest<'_> {
+    type At = Before;
+    type Row = AuditEvent;
+    type Item = EventView;
+
+    async fn read(&mut self, before: Option<&Before>, limit: u64) -> Result<Vec<AuditEvent>> {
+        Ok(self.rows.list_audit(&self.filter, before.copied(), limit).await?)
     }
 
-    async fn event_views<F: Facts>(
-        &self,
-        rows: ReadRows<'_>,
-        guard: &Guard<'_, F>,
-        events: Vec<AuditEvent>,
-    ) -> Result<Vec<EventView>> {
-        let people = |event: &AuditEvent| {
-            let line = &event.line;
-            line.actor.into_iter().chain(line.impersonator).chain(line.target.map(PrincipalId))
-        };
-        let places = |event: &AuditEvent| {
-            let line = &event.line;
-            line.organization.into_iter().chain(line.target.map(OrganizationId))
-        };
-        let principals = events.iter().flat_map(people).collect::<BTreeSet<_>>();
-        let organizations = events.iter().flat_map(places).collect::<BTreeSet<_>>();
-        let names = names(rows, &principals.into_iter().collect::<Vec<_>>()).await?;
-        let slugs = rows.slugs(&organizations.into_iter().collect::<Vec<_>>()).await?;
-        let target = |id: Uuid| {
-            let catalogue = guard.facts.catalogue();
-            let role = catalogue.role(RoleId(id));
-            let (kind, handle) = match (names.get(&PrincipalId(id)), slugs.get(&OrganizationId(id)), role) {
-                (Some(name), _, _) if name.person => ("user", name.handle.clone()),
-                (Some(name), _, _) => ("service_account", name.handle.clone()),
-                (None, Some(slug), _) => ("organization", slug.clone()),
-                (None, None, Some(role)) => ("role", role.name.clone()),
-                (None, None, None) if catalogue.realm.0 == id => ("realm", catalogue.realm_name.clone()),
-                (None, None, None) => ("", String::new()),
-            };
-            TargetView { id, kind, handle }
-        };
-        let view = |event: AuditEvent| EventView {
-            actor: event.line.actor.and_then(|id| names.get(&id).cloned()),
-            impersonator: event.line.impersonator.and_then(|id| names.get(&id).cloned()),
-            slug: event.line.organization.and_then(|id| slugs.get(&id).cloned()),
-            target: event.line.target.map(target),
-            event,
-        };
-        Ok(events.into_iter().map(view).collect())
+    fn at(event: &AuditEvent) -> Before {
+        (event.line.at, event.sequence)
     }
+
+    async fn view(&mut self, events: Vec<AuditEvent>) -> Result<Vec<EventView>> {
+        event_views(self.rows, self.catalogue, events).await
+    }
+}
+
+/// Lines of the log in the order in which they can be followed, up to a position.
+struct Followed<'a> {
+    rows: ReadRows<'a>,
+    catalogue: &'a Catalogue,
+    filter: AuditFilter,
+    until: i64,
+}
+
+impl Listing for Followed<'_> {
+    type At = i64;
+    type Row = AuditEvent;
+    type Item = EventView;
+
+    async fn read(&mut self, after: Option<&i64>, limit: u64) -> Result<Vec<AuditEvent>> {
+        Ok(self.rows.follow_audit(&self.filter, after.copied().unwrap_or(0), self.until, limit).await?)
+    }
+
+    /// What is followed has a position.
+    fn at(event: &AuditEvent) -> i64 {
+        event.position.unwrap_or(0)
+    }
+
+    async fn view(&mut self, events: Vec<AuditEvent>) -> Result<Vec<EventView>> {
+        event_views(self.rows, self.catalogue, events).await
+    }
+}
+
+/// Events with the names of what they refer to.
+async fn event_views(rows: ReadRows<'_>, catalogue: &Catalogue, events: Vec<AuditEvent>) -> Result<Vec<EventView>> {
+    let people = |event: &AuditEvent| {
+        let line = &event.line;
+        line.actor.into_iter().chain(line.impersonator).chain(line.target.map(PrincipalId))
+    };
+    let places = |event: &AuditEvent| {
+        let line = &event.line;
+        line.organization.into_iter().chain(line.target.map(OrganizationId))
+    };
+    let principals = events.iter().flat_map(people).collect::<BTreeSet<_>>();
+    let organizations = events.iter().flat_map(places).collect::<BTreeSet<_>>();
+    let names = names(rows, &principals.into_iter().collect::<Vec<_>>()).await?;
+    let slugs = rows.slugs(&organizations.into_iter().collect::<Vec<_>>()).await?;
+    let target = |id: Uuid| {
+        let role = catalogue.role(RoleId(id));
+        let (kind, handle) = match (names.get(&PrincipalId(id)), slugs.get(&OrganizationId(id)), role) {
+            (Some(name), _, _) if name.person => ("user", name.handle.clone()),
+            (Some(name), _, _) => ("service_account", name.handle.clone()),
+            (None, Some(slug), _) => ("organization", slug.clone()),
+            (None, None, Some(role)) => ("role", role.name.clone()),
+            (None, None, None) if catalogue.realm.0 == id => ("realm", catalogue.realm_name.clone()),
+            (None, None, None) => ("", String::new()),
+        };
+        TargetView { id, kind, handle }
+    };
+    let view = |event: AuditEvent| EventView {
+        actor: event.line.actor.and_then(|id| names.get(&id).cloned()),
+        impersonator: event.line.impersonator.and_then(|id| names.get(&id).cloned()),
+        slug: event.line.organization.and_then(|id| slugs.get(&id).cloned()),
+        target: event.line.target.map(target),
+        event,
+    };
+    Ok(events.into_iter().map(view).collect())
 }
 
 /// The organizations whose events the caller may read, narrowed to the one asked for; `None` = all events.

@@ -3,32 +3,30 @@
 //! A check opens a view of one revision and asks the pure evaluator. Whatever is unknown is an answer, so that a caller
 //! needs no error path; only what is wrong with the question itself is an error.
 
-use smallvec::SmallVec;
+use std::time::Duration;
 
+use super::checker::{Checker, People, identity_of};
 use super::clock::Clock;
 use super::entry::{self, EntryView};
-use super::error::{Error, Result, Violation};
-use super::facts::{Basket, decide};
-use super::guard::{Guard, miss_reason, permissions, why};
-use super::read::again;
+use super::error::{Error, Result};
+use super::guard::{miss_reason, permissions, why};
+use super::read::{again, again_with};
 use super::{App, Ctx, Reason, Record};
-use crate::cache::{Freshness, Subject, View};
+use crate::cache::{Freshness, ReadSet, View};
 use crate::domain::account::Gate;
-use crate::domain::catalogue::{Catalogue, PermissionId};
-use crate::domain::decision::{self, Decision};
-use crate::domain::explain::{Chain, Explanation, Miss, MissKind, explain};
-use crate::domain::ids::{OrganizationId, PrincipalId, Revision, RoleId};
+use crate::domain::decision::Decision;
+use crate::domain::explain::{Chain, Explanation};
+use crate::domain::handle::Handle;
+use crate::domain::ids::{Revision, RoleId};
 use crate::domain::permission::{Pattern, Reach};
-use crate::domain::policy::OrganizationsPerUser;
 use crate::domain::realm::Position;
 use crate::domain::snapshot::Resource;
 
 /// Whom a question is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum About {
-    Principal(PrincipalId),
-    /// Looked up in the database each time.
-    Email(String),
+    /// A natural handle is looked up in the database each time.
+    Principal(Handle),
     AccessToken(String),
 }
 
@@ -37,8 +35,8 @@ pub enum About {
 pub struct Asked {
     pub about: About,
     pub permission: String,
-    pub organization: Option<OrganizationId>,
-    pub owner: Option<PrincipalId>,
+    pub organization: Option<Handle>,
+    pub owner: Option<Handle>,
     pub resource: Option<Resource>,
 }
 
@@ -98,8 +96,8 @@ pub struct MissView {
     pub missing: String,
 }
 
-/// A subject that was found, or why it was not.
-pub(super) type Found = std::result::Result<Subject, Reason>;
+/// What came of a question, for counting.
+type DecisionMade<'a> = std::result::Result<Decision, &'a Error>;
 
 impl App {
     /// Answers one question.
@@ -110,18 +108,32 @@ impl App {
         let began = Clock::elapsed();
         let outcome = again(|| async {
             let view = self.view(ctx, how.freshness).await?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
-            let value = desk.answer(asked, how.with_reason).await?;
+            let mut checker = Checker::open(self, ctx, &view, permissions::CHECK).await?;
+            let value = checker.answer(asked, how.with_reason).await?;
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
         .await;
-        let took = (Clock::elapsed() - began).as_secs_f64();
-        match &outcome {
-            Ok(at) if at.value.decision.is_allowed() => self.decisions.allowed.record(took),
-            Ok(_) => self.decisions.denied.record(took),
-            Err(_) => self.decisions.undecided.record(took),
-        }
+        self.count_decisions(began, [outcome.as_ref().map(|at| at.value.decision)]);
         outcome
+    }
+
+    /// Counts decisions that were made together, each with its part of the time. What is wrong with a question, or keeps
+    /// its caller from asking, is no decision.
+    fn count_decisions<'a>(&self, began: Duration, made: impl IntoIterator<Item = DecisionMade<'a>>) {
+        let (mut allowed, mut denied, mut undecided) = (0, 0, 0);
+        for outcome in made {
+            match outcome {
+                Ok(decision) if decision.is_allowed() => allowed += 1,
+                Ok(_) => denied += 1,
+                Err(Error::Later { .. } | Error::Moved | Error::Internal(_)) => undecided += 1,
+                Err(Error::Invalid(_) | Error::Refused(_) | Error::Gated { .. }) => {}
+            }
+        }
+        let count = u32::try_from(allowed + denied + undecided).unwrap_or(u32::MAX).max(1);
+        let took = (Clock::elapsed().saturating_sub(began) / count).as_secs_f64();
+        self.decisions.allowed.record_many(took, allowed);
+        self.decisions.denied.record_many(took, denied);
+        self.decisions.undecided.record_many(took, undecided);
     }
 
     /// Answers one question with everything that the answer rests on.
@@ -129,10 +141,11 @@ impl App {
     /// # Errors
     /// As [`App::check`].
     pub async fn explain(&self, ctx: &Ctx, asked: &Asked, freshness: Freshness) -> Result<At<Explained>> {
-        again(|| async {
+        let began = Clock::elapsed();
+        let outcome = again(|| async {
             let view = self.view(ctx, freshness).await?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::EXPLAIN).await?;
-            let value = match desk.explain(asked).await? {
+            let mut checker = Checker::open(self, ctx, &view, permissions::EXPLAIN).await?;
+            let value = match checker.explain(asked).await? {
                 Ok(explanation) => self.explained(ctx, &view, explanation).await?,
                 Err(reason) => Explained {
                     answered: Answered::denied(reason, true),
@@ -144,7 +157,9 @@ impl App {
             };
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
-        .await
+        .await;
+        self.count_decisions(began, [outcome.as_ref().map(|at| at.value.answered.decision)]);
+        outcome
     }
 
     async fn explained(&self, ctx: &Ctx, view: &View<'_, Record>, explanation: Explanation) -> Result<Explained> {
@@ -184,18 +199,25 @@ impl App {
         Ok(ChainView { entry, path: path.into_iter().map(named).collect(), pattern, reach })
     }
 
-    /// Answers many questions at one revision. What is wrong with one is that one's answer.
+    /// Answers many questions at one revision. What is wrong with one is that one's answer. What is cold is loaded in a
+    /// handful of statements.
     ///
     /// # Errors
     /// UNAVAILABLE.
     pub async fn check_batch(&self, ctx: &Ctx, asked: &[Result<Asked>], how: How) -> Result<At<Vec<Result<Answered>>>> {
-        again(|| async {
-            let view = self.view(ctx, how.freshness).await?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::CHECK).await?;
+        let began = Clock::elapsed();
+        let people = self.people(ctx, asked.iter().flatten()).await?;
+        let reads = ReadSet::default();
+        let outcome: Result<At<Vec<Result<Answered>>>> = again_with(&reads, || async {
+            let view = self.view_of(ctx, how.freshness, &reads).await?;
+            let mut checker = Checker::open(self, ctx, &view, permissions::CHECK).await?.with_people(&people);
+            if reads.is_recording() {
+                checker.prepare_questions(asked).await?;
+            }
             let mut value = Vec::with_capacity(asked.len());
             for question in asked {
                 let answer = match question {
-                    Ok(question) => desk.answer(question, how.with_reason).await,
+                    Ok(question) => checker.answer(question, how.with_reason).await,
                     Err(error) => Err(error.again()),
                 };
                 match answer {
@@ -206,217 +228,26 @@ impl App {
             }
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
-        .await
-    }
-}
-
-/// Where questions of one call are answered: one view, and what was gathered for its subjects.
-pub(super) struct Desk<'a> {
-    app: &'a App,
-    ctx: &'a Ctx,
-    pub(super) view: &'a View<'a, Record>,
-    pub(super) guard: Guard<'a, View<'a, Record>>,
-    /// What the caller needs: `countersign.access.check`, `explain` or `list`.
-    right: &'static str,
-    pub(super) realm_wide: bool,
-    subject: Option<(About, Found, Basket)>,
-}
-
-impl<'a> Desk<'a> {
-    pub(super) async fn open(
-        app: &'a App,
-        ctx: &'a Ctx,
-        view: &'a View<'a, Record>,
-        right: &'static str,
-    ) -> Result<Self> {
-        let mut guard = app.guard(ctx, view).await?;
-        let realm_wide = guard.allows(right, None, None).await?;
-        Ok(Self { app, ctx, view, guard, right, realm_wide, subject: None })
-    }
-
-    async fn answer(&mut self, asked: &Asked, with_reason: bool) -> Result<Answered> {
-        let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(&asked.about, asked.organization).await? {
-            Ok(place) => place,
-            Err(reason) => return Ok(Answered::denied(reason, with_reason)),
-        };
-        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
-        let question = question(asked, permission, place);
-        let decision = decide(self.view, basket, subject, &question, self.ctx.now).await?;
-        if decision.is_allowed() || !with_reason {
-            return Ok(Answered { decision, reason: None, detail: String::new() });
+        .await;
+        match &outcome {
+            Ok(at) => self.count_decisions(began, at.value.iter().map(|one| one.as_ref().map(|one| one.decision))),
+            Err(error) => self.count_decisions(began, asked.iter().map(|_| Err(error))),
         }
-        let world = basket.world(self.view.catalogue(), subject, question.owner);
-        let explanation = explain(&world, &question, self.ctx.now);
-        let (reason, detail) = match self.tellable(&asked.about, place, explanation).await? {
-            Ok(explanation) => why(&explanation),
-            Err(reason) => (reason, String::new()),
-        };
-        Ok(Answered { decision, reason: Some(reason), detail })
+        outcome
     }
 
-    /// Explains one question.
-    pub(super) async fn explain(&mut self, asked: &Asked) -> Result<std::result::Result<Explanation, Reason>> {
-        let permission = declared(self.view.catalogue(), &asked.permission)?;
-        let place = match self.place(&asked.about, asked.organization).await? {
-            Ok(place) => place,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
-        let question = question(asked, permission, place);
-        decide(self.view, basket, subject, &question, self.ctx.now).await?;
-        let world = basket.world(self.view.catalogue(), subject, question.owner);
-        let explanation = explain(&world, &question, self.ctx.now);
-        self.tellable(&asked.about, place, explanation).await
-    }
-
-    /// What of an explanation is the caller's to know. Who does not ask realm-wide learns nothing of somebody who does
-    /// not belong where they ask but that they may not, and of nobody what they hold where the caller may not ask.
-    /// Whoever has somebody's token knows of them.
-    pub(super) async fn tellable(
-        &mut self,
-        about: &About,
-        place: Option<OrganizationId>,
-        explanation: Explanation,
-    ) -> Result<std::result::Result<Explanation, Reason>> {
-        if self.realm_wide || explanation.decision().is_allowed() {
-            return Ok(Ok(explanation));
-        }
-        let belongs = match (&self.subject, place) {
-            (Some((_, Ok(subject), _)), Some(place)) => subject.principal().belongs_to(place),
-            _ => false,
-        };
-        if !belongs && !matches!(about, About::AccessToken(_)) {
-            return Ok(Err(Reason::SubjectUnknown));
-        }
-        Ok(Ok(match explanation {
-            Explanation::Misses { near, left_off } => self.misses_to_tell(near, left_off).await?,
-            explanation => explanation,
-        }))
-    }
-
-    /// Leaves off what is held where the caller may not ask. Such misses are the farthest, so that those which an
-    /// explanation has no room for may be of that kind too, and are not counted.
-    async fn misses_to_tell(&mut self, near: Vec<Miss>, left_off: usize) -> Result<Explanation> {
-        let all = near.len();
-        let mut kept = Vec::with_capacity(all);
-        for miss in near {
-            let elsewhere = miss.chain.as_ref().filter(|_| miss.kind == MissKind::WrongOrganization);
-            let known = match elsewhere.and_then(|chain| chain.scope.organization()) {
-                Some(organization) => self.may_ask(Some(organization)).await?,
-                None => true,
+    /// Whom the e-mail addresses in questions stand for.
+    async fn people(&self, ctx: &Ctx, asked: impl Iterator<Item = &Asked>) -> Result<People> {
+        let named = |asked: &Asked| {
+            let subject = match &asked.about {
+                About::Principal(handle) => Some(handle.clone()),
+                About::AccessToken(_) => None,
             };
-            kept.extend(known.then_some(miss));
-        }
-        let left_off = if kept.len() == all { left_off } else { 0 };
-        if kept.is_empty() {
-            kept.push(Miss { kind: MissKind::NoSuchEntry, chain: None });
-        }
-        Ok(Explanation::Misses { near: kept, left_off })
-    }
-
-    pub(super) async fn may_ask(&mut self, place: Option<OrganizationId>) -> Result<bool> {
-        Ok(self.realm_wide || self.guard.allows(self.right, place, None).await?)
-    }
-
-    /// The organization that the question is about, once its subject is found and the caller may ask there. The place
-    /// comes first: where the caller may not ask, the answer does not depend on who there is.
-    pub(super) async fn place(
-        &mut self,
-        about: &About,
-        organization: Option<OrganizationId>,
-    ) -> Result<std::result::Result<Option<OrganizationId>, Reason>> {
-        let of_the_subject = self.is_of_the_subject(organization);
-        if !of_the_subject && !self.may_ask(organization).await? {
-            return Ok(Err(Reason::OrganizationUnknown));
-        }
-        if let Err(reason) = self.subject(about).await? {
-            return Ok(Err(reason));
-        }
-        let Some((_, Ok(subject), _)) = &self.subject else { return Err(Error::internal("no subject")) };
-        let place = self.view.catalogue().effective_organization(subject.principal(), organization);
-        Ok(match about {
-            _ if !of_the_subject || self.may_ask(place).await? => Ok(place),
-            About::AccessToken(_) => Err(Reason::OrganizationUnknown),
-            About::Principal(_) | About::Email(_) => Err(Reason::SubjectUnknown),
-        })
-    }
-
-    /// The instant of the call.
-    pub(super) fn now(&self) -> crate::domain::time::Timestamp {
-        self.ctx.now
-    }
-
-    /// Whether a question is about the subject's own organization, since it names none.
-    pub(super) fn is_of_the_subject(&self, organization: Option<OrganizationId>) -> bool {
-        organization.is_none() && self.view.catalogue().policy.organizations_per_user == OrganizationsPerUser::One
-    }
-
-    /// The subject of the questions that follow, unless it is that already.
-    pub(super) async fn subject(&mut self, about: &About) -> Result<Found> {
-        if self.subject.as_ref().is_none_or(|(known, ..)| known != about) {
-            let found = self.find(about).await?;
-            self.subject = Some((about.clone(), found, Basket::default()));
-        }
-        match &self.subject {
-            Some((_, found, _)) => Ok(found.clone()),
-            None => Err(Error::internal("no subject")),
-        }
-    }
-
-    /// Whether the subject may; its place is known to be one where the caller may ask.
-    pub(super) async fn decides(&mut self, question: &decision::Question<'_>) -> Result<bool> {
-        let Some((_, Ok(subject), basket)) = &mut self.subject else { return Err(Error::internal("no subject")) };
-        Ok(decide(self.view, basket, subject, question, self.ctx.now).await?.is_allowed())
-    }
-
-    async fn find(&self, about: &About) -> Result<Found> {
-        let (id, caller) = match about {
-            About::Principal(id) => (*id, None),
-            About::Email(email) => {
-                let identity = crate::domain::email::identity(email);
-                match Box::pin(self.app.store.loads(self.ctx.realm).user_by_identity(&identity)).await? {
-                    Some(user) => (user.id.into(), None),
-                    None => return Ok(Err(Reason::SubjectUnknown)),
-                }
-            }
-            About::AccessToken(token) => {
-                let caller = Box::pin(self.app.access_token(token, self.ctx.now)).await?;
-                match caller.filter(|caller| caller.realm == self.ctx.realm) {
-                    Some(caller) => (caller.principal, Some(caller)),
-                    None => return Ok(Err(Reason::TokenInvalid)),
-                }
-            }
+            [subject, asked.owner.clone()]
         };
-        let unknown = if caller.is_some() { Reason::TokenInvalid } else { Reason::SubjectUnknown };
-        let Some(subject) = self.view.principal(id).await? else { return Ok(Err(unknown)) };
-        let holds = caller.is_none_or(|caller| caller.still_holds(subject.principal()));
-        Ok(if holds { Ok(subject) } else { Err(Reason::TokenInvalid) })
+        let identities = asked.flat_map(named).flatten().filter_map(|handle| identity_of(&handle));
+        let identities: std::collections::BTreeSet<_> = identities.collect();
+        let identities: Vec<_> = identities.into_iter().collect();
+        Ok(self.store.loads(ctx.realm).users_by_identities(&identities).await?)
     }
-}
-
-impl Answered {
-    fn denied(reason: Reason, with_reason: bool) -> Self {
-        Self { decision: Decision::Denied, reason: with_reason.then_some(reason), detail: String::new() }
-    }
-}
-
-fn question(asked: &Asked, permission: PermissionId, organization: Option<OrganizationId>) -> decision::Question<'_> {
-    decision::Question {
-        permission,
-        organization,
-        owner: asked.owner,
-        resource: asked.resource.as_ref().map(Into::into),
-    }
-}
-
-/// A typo must not read as a denial.
-pub(super) fn declared(catalogue: &Catalogue, name: &str) -> Result<PermissionId> {
-    catalogue.permission_id(name).ok_or_else(|| {
-        let hint: SmallVec<[String; 1]> =
-            catalogue.closest(name).map(|closest| format!("; did you mean {closest}?")).into_iter().collect();
-        let description = format!("{name:?} is not a declared permission{}", hint.concat());
-        let reason = Some(Reason::PermissionUndeclared);
-        Error::Invalid(vec![Violation { field: "permission".to_owned(), description, reason }])
-    })
 }

@@ -156,7 +156,7 @@ impl App {
             caller: None,
             credential_expires_at: None,
             peer: None,
-            call: CallId { process: 0, number: 0 },
+            call: CallId::default(),
             trace_id: None,
             repeat: None,
             aimed: Aimed::default(),

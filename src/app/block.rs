@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use super::guard::permissions;
+use super::keys_left::KeptOut;
 use super::user::UserView;
 use super::write::{Change, Done};
 use super::{App, Ctx};
@@ -13,6 +14,8 @@ use crate::domain::handle::Handle;
 pub struct BlockUser {
     pub user: Handle,
     pub reason: String,
+    /// Whether the keys that the user made are revoked.
+    pub revoke_keys: bool,
     pub etag: Option<String>,
 }
 
@@ -24,11 +27,11 @@ pub struct UnblockUser {
 }
 
 impl App {
-    /// Blocks a user and ends every session of theirs.
+    /// Blocks a user and ends every session of theirs. The keys that they made go on, unless they are to be revoked.
     ///
     /// # Errors
     /// As [`App::suspend_user`].
-    pub async fn block_user(&self, ctx: &Ctx, cmd: &BlockUser) -> Result<Done<UserView>> {
+    pub async fn block_user(&self, ctx: &Ctx, cmd: &BlockUser) -> Result<Done<KeptOut>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let mut user = change.user_to_act_on(&cmd.user, permissions::BLOCK, cmd.etag.as_deref()).await?;
             if user.hold(HoldCause::Blocked).is_none() {
@@ -40,7 +43,9 @@ impl App {
                 let organization = change.organization_of_record(user.id).await?;
                 change.record(Event::UserBlocked { user: user.id, organization, reason });
             }
-            change.user_view(user).await
+            let blocked = user.id;
+            let view = change.user_view(user).await?;
+            change.kept_out(blocked, view, cmd.revoke_keys).await
         })
         .await
     }

@@ -14,16 +14,16 @@ use super::receiver::Receiver;
 use super::user::{person, require_live};
 use super::write::Change;
 use crate::domain::assignment::{self, ENTRIES_MAX, Opened, Unfit, opened};
-use crate::domain::catalogue::{Catalogue, Role};
+use crate::domain::catalogue::Role;
 use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Conferred, Event};
-use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, ServiceAccountId, UserId};
-use crate::domain::snapshot::{Confers, Entry, Principal, Resource, Scope, Window};
+use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId, UserId};
+use crate::domain::snapshot::{Confers, Entry, Membership, MembershipState, Principal, Resource, Scope, Window};
 use crate::store::EntryFilter;
 
 impl Change<'_> {
     /// Gives a role, by every rule but the call's own permission. A user who is no member of the scope's organization
-    /// becomes one if the actor may add members. What is there already, with the same window, is answered as it is.
+    /// becomes one if the actor may add members; of one who waits to be, the role waits too. What is there already, with the same window, is answered as it is.
     ///
     /// # Errors
     /// NOT_FOUND for a role, receiver or organization that is not there; ROLE_RESTRICTED, NOT_CONTAINED;
@@ -101,12 +101,11 @@ impl Change<'_> {
         on_resource: bool,
     ) -> Result<()> {
         let mut guard = self.guard().await?;
-        let oneself = self.behind().await?;
         let to = To::Receiver(receiver);
-        require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
+        require_conferrable(&mut guard, &Giving { role, scope, on_resource, to }).await?;
         let waiting = self.waiting_for(receiver.id, role).await?;
         for Opened { role, scope, on_resource } in opened(self.catalogue(), &waiting, role, scope, self.ctx.now) {
-            require_conferrable(&mut guard, &Giving { role, scope, on_resource, to, oneself: &oneself }).await?;
+            require_conferrable(&mut guard, &Giving { role, scope, on_resource, to }).await?;
         }
         let passed_on = assignment::passed_on(self.catalogue(), &[role]);
         self.require_may_pass_on(passed_on, scope, Some(receiver)).await
@@ -137,27 +136,12 @@ impl Change<'_> {
             return Ok(());
         }
         let mut guard = self.guard().await?;
-        let oneself = self.behind().await?;
         guard.require(permissions::ASSIGN, scope.organization(), holder.map(|holder| holder.id)).await?;
         let to = To::WhomeverOf(holder);
         for role in passed_on {
-            let giving = Giving { role, scope, on_resource: false, to, oneself: &oneself };
-            require_conferrable(&mut guard, &giving).await?;
+            require_conferrable(&mut guard, &Giving { role, scope, on_resource: false, to }).await?;
         }
         Ok(())
-    }
-
-    /// Who acts by this call: the actor and, behind a service account, everybody who ever made a key of it
-    /// or named the workload that it is.
-    pub(super) async fn behind(&self) -> Result<BTreeSet<PrincipalId>> {
-        let actor = self.ctx.actor_id()?;
-        let mut found = BTreeSet::from([actor]);
-        let mut next = vec![actor];
-        while let Some(account) = next.pop() {
-            let makers = self.rows().credential_makers(ServiceAccountId(account.0)).await?;
-            next.extend(makers.into_iter().filter(|maker| found.insert(*maker)));
-        }
-        Ok(found)
     }
 
     /// Writes an entry that the actor makes, beside those that the principal holds already.
@@ -229,9 +213,7 @@ impl Change<'_> {
         if !self.may_add_members(&mut guard, organization).await? {
             return Err(not_a_member(organization));
         }
-        if self.behind().await?.contains(&receiver.id) {
-            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
-        }
+        self.require_not_for_oneself(receiver, "nobody makes themself a member").await?;
         Ok(true)
     }
 
@@ -269,8 +251,6 @@ struct Giving<'a> {
     scope: Scope,
     on_resource: bool,
     to: To<'a>,
-    /// Who acts.
-    oneself: &'a BTreeSet<PrincipalId>,
 }
 
 #[derive(Clone, Copy)]
@@ -283,18 +263,18 @@ enum To<'a> {
 impl Giving<'_> {
     /// Whether `may_assign` can be for this: it gives to users, and nothing reserved to oneself, nor to a service that
     /// might give it on to whoever made its key.
-    fn is_given_away(&self, catalogue: &Catalogue) -> bool {
-        let (to_user, returns) = match self.to {
-            To::Receiver(receiver) => (receiver.is_user(), self.oneself.contains(&receiver.id)),
-            To::WhomeverOf(holder) => (true, holder.is_some_and(|holder| !holder.is_user())),
-        };
-        to_user && !(returns && assignment::confers_reserved(catalogue, self.role))
+    async fn is_given_away(&self, change: &Change<'_>) -> Result<bool> {
+        let reserved = assignment::confers_reserved(change.catalogue(), self.role);
+        Ok(match self.to {
+            To::Receiver(receiver) => receiver.is_user() && !(reserved && change.is_own(receiver).await?),
+            To::WhomeverOf(holder) => !(reserved && holder.is_some_and(|holder| !holder.is_user())),
+        })
     }
 }
 
 /// The containment table, and what waives it.
 async fn require_conferrable(guard: &mut Guard<'_, Change<'_>>, giving: &Giving<'_>) -> Result<()> {
-    let Giving { role, scope, on_resource, to, oneself: _ } = *giving;
+    let Giving { role, scope, on_resource, to } = *giving;
     if guard.facts.catalogue().role_is_restricted(role) {
         let needed = permissions::ASSIGN_RESTRICTED;
         let may = guard.allows(needed, scope.organization(), None).await?;
@@ -308,7 +288,7 @@ async fn require_conferrable(guard: &mut Guard<'_, Change<'_>>, giving: &Giving<
     };
     match guard.require_contained(&confers, scope, on_resource, None, whom).await {
         Err(Error::Refused(refusal)) if refusal.reason == Reason::NotContained => {
-            let waived = giving.is_given_away(guard.facts.catalogue()) && guard.may_assign(role, scope).await?;
+            let waived = giving.is_given_away(guard.facts).await? && guard.may_assign(role, scope).await?;
             if waived { Ok(()) } else { Err(refusal.into()) }
         }
         outcome => outcome,
@@ -322,15 +302,17 @@ pub(super) fn restricted(role: Option<&Role>) -> Error {
     Error::refused_with(Reason::RoleRestricted, message, vec![("role", name)])
 }
 
-/// The refusal of an entry in an organization where the user is no member.
+/// The refusal of an entry in an organization that the user does not belong to.
 pub(super) fn not_a_member(organization: OrganizationId) -> Error {
     let facts = vec![("organization", organization.to_string())];
-    Error::refused_with(Reason::NotAMember, "the user is no active member of the organization", facts)
+    Error::refused_with(Reason::NotAMember, "the user is no member of the organization", facts)
 }
 
-/// Whether this is a user without an ACTIVE membership there.
+/// Whether this is a user who is no member there and does not wait to be one: whoever waits is given what confers
+/// nothing until the membership is ACTIVE.
 pub(super) fn is_stranger(receiver: &Principal, organization: OrganizationId) -> bool {
-    receiver.is_user() && receiver.active_membership(organization).is_none()
+    let here = |held: &&Membership| held.organization == organization && held.state != MembershipState::Rejected;
+    receiver.is_user() && !receiver.memberships.iter().any(|held| here(&held))
 }
 
 /// A role as people read it.

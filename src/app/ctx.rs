@@ -1,6 +1,5 @@
 //! Who calls, in which realm, when, and what came with the call.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use super::clock::Clock;
 use super::credential::Caller;
 use super::{Error, Reason, Result};
 use crate::domain::ids::{PrincipalId, RealmId, SessionId, UserId};
+use crate::domain::source::{Network, Source};
 use crate::domain::time::Timestamp;
 
 /// Who performs a call.
@@ -41,7 +41,7 @@ pub struct Repeat {
 }
 
 /// Names one call in logs and errors: unique to this process and, in all likelihood, among all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CallId {
     pub process: u64,
     pub number: u64,
@@ -107,8 +107,8 @@ pub struct Ctx {
     pub caller: Option<Arc<Caller>>,
     /// When the credential stops to hold, if it does.
     pub credential_expires_at: Option<Timestamp>,
-    /// The address that the call came from.
-    pub peer: Option<IpAddr>,
+    /// Where the call came from.
+    pub peer: Option<Source>,
     /// Names this call in logs and errors.
     pub call: CallId,
     pub trace_id: Option<String>,
@@ -117,6 +117,11 @@ pub struct Ctx {
 }
 
 impl Ctx {
+    /// What limits count the call's source as.
+    pub(super) fn network(&self) -> Option<Network> {
+        self.peer.map(Source::network)
+    }
+
     /// The acting principal of a call that is not public.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::permissions;
+use super::keys_left::KeptOut;
 use super::user::{UserView, find_user, person, require_live};
 use super::write::{Change, Done, taken};
 use super::{App, Ctx, Reason};
@@ -27,6 +28,8 @@ pub struct DeleteUser {
     /// Who leads the user's team from now on.
     pub new_manager: Option<Handle>,
     pub note: Option<String>,
+    /// Whether the keys that the user made are revoked.
+    pub revoke_keys: bool,
     pub etag: Option<String>,
 }
 
@@ -44,7 +47,7 @@ impl App {
     /// # Errors
     /// NOT_FOUND, NOT_ON_ONESELF, a nearest miss, REACHES_UP, ETAG_MISMATCH, WOULD_ORPHAN, TEAM_REMAINS; what keeps the
     /// caller from moving the team.
-    pub async fn delete_user(&self, ctx: &Ctx, cmd: &DeleteUser) -> Result<Done<UserView>> {
+    pub async fn delete_user(&self, ctx: &Ctx, cmd: &DeleteUser) -> Result<Done<KeptOut>> {
         self.write(ctx, async |change: &mut Change<'_>| {
             let found = change.found_user(&cmd.user, "user").await?;
             let mut user = change.account_to_act_on(found, permissions::DELETE, cmd.etag.as_deref()).await?;
@@ -61,7 +64,9 @@ impl App {
                 let organization = change.organization_of_record(user.id).await?;
                 change.record(Event::UserDeleted { person: person(&user), organization, note: cmd.note.clone() });
             }
-            change.user_view(user).await
+            let deleted = user.id;
+            let view = change.user_view(user).await?;
+            change.kept_out(deleted, view, cmd.revoke_keys).await
         })
         .await
     }
@@ -150,9 +155,11 @@ impl Change<'_> {
         }
         let members = self.rows().users_of(team).await?;
         self.gather(team.iter().map(|member| (*member).into())).await?;
+        self.require_no_growing_team(&members, Some(successor)).await?;
         for member in &members {
             let subject = self.principal(member.id.into()).await?.ok_or_else(|| Error::not_found("user"))?;
-            self.account_to_act_on((member.clone(), subject), permissions::SET_MANAGER, None).await?;
+            let reached = self.account_to_act_on((member.clone(), subject), permissions::SET_MANAGER, None).await;
+            reached.map_err(beyond_the_caller)?;
         }
         self.require_may_lead(&members, Some(leaves.id), Some(successor)).await?;
         self.rows().move_team(leaves.id, successor).await?;
@@ -162,5 +169,13 @@ impl Change<'_> {
             self.record(Event::ManagerSet { user: *member, before, after });
         }
         Ok(())
+    }
+}
+
+/// The refusal of a team with somebody in it whom the caller can't read: that there is one, and not who.
+fn beyond_the_caller(error: Error) -> Error {
+    match error.reason() {
+        Reason::NotFound => Error::refused(Reason::TeamRemains, "the user leads others whom the caller can't move"),
+        _ => error,
     }
 }

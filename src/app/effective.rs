@@ -2,29 +2,30 @@
 
 use std::collections::BTreeSet;
 
-use super::authorization::{About, At, Desk, Found, declared};
+use super::authorization::{About, At};
+use super::checker::{Checker, Found, declared};
 use super::error::{Error, Result};
 use super::guard::{permissions, why};
-use super::paging::{Page, Paging};
-use super::read::again;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::reachable;
+use super::read::again_with;
 use super::{App, Ctx, Reason};
-use crate::cache::Freshness;
+use crate::cache::{Freshness, ReadSet};
 use crate::domain::account::Gate;
 use crate::domain::catalogue::{Permission, PermissionId};
 use crate::domain::decision::{Question, ResourceRef};
 use crate::domain::explain::{Explanation, Miss, MissKind};
+use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::permission::PermissionName;
-use crate::domain::snapshot::{Resource, Scope};
-
-/// One call of a list decides so many candidates at most; whoever asks for the next page goes on.
-pub(super) const CANDIDATES_MAX: u64 = 1_000;
+use crate::domain::snapshot::{Entry, Resource, Scope};
+use crate::store::{ReadRows, Within};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListEffectivePermissions {
     pub about: About,
-    pub organization: Option<OrganizationId>,
-    pub owner: Option<PrincipalId>,
+    pub organization: Option<Handle>,
+    pub owner: Option<Handle>,
     pub resource: Option<Resource>,
     /// Empty = of any.
     pub section: String,
@@ -36,7 +37,7 @@ pub struct ListEffectivePermissions {
 pub struct ListAllowedOrganizations {
     pub about: About,
     pub permission: String,
-    pub owner: Option<PrincipalId>,
+    pub owner: Option<Handle>,
     pub resource: Option<Resource>,
     pub freshness: Freshness,
     pub page: Paging,
@@ -51,6 +52,12 @@ pub struct Listed<T> {
     pub detail: String,
 }
 
+impl<T> From<Page<T>> for Listed<T> {
+    fn from(page: Page<T>) -> Self {
+        Self { page, reason: None, detail: String::new() }
+    }
+}
+
 impl<T> Listed<T> {
     pub(super) fn none(reason: Reason, detail: String) -> Self {
         Self { page: Page { items: vec![], next: String::new() }, reason: Some(reason), detail }
@@ -62,17 +69,18 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; UNAVAILABLE if the freshness asked for can't be had.
-    pub async fn list_effective_permissions(
+    pub async fn list_effective_permissions<T: Weighed + Send>(
         &self,
         ctx: &Ctx,
         cmd: &ListEffectivePermissions,
-    ) -> Result<At<Listed<Permission>>> {
-        let after: Option<PermissionName> = self.cursor(ctx, &cmd.page)?;
-        again(|| async {
-            let view = self.view(ctx, cmd.freshness).await?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::LIST).await?;
-            let value = match desk.place(&cmd.about, cmd.organization).await? {
-                Ok(place) => self.effective_in(ctx, &mut desk, cmd, place, after.as_ref()).await?,
+        print: impl Fn(Permission) -> T + Sync,
+    ) -> Result<At<Listed<T>>> {
+        let reads = ReadSet::default();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, cmd.freshness, &reads).await?;
+            let mut checker = Checker::open(self, ctx, &view, permissions::LIST).await?;
+            let value = match checker.place(&cmd.about, cmd.organization.as_ref()).await? {
+                Ok(place) => self.effective_in(ctx, &mut checker, cmd, place, &print).await?,
                 Err(reason) => Listed::none(reason, String::new()),
             };
             Ok(At { value, revision: view.revision(), position: view.position() })
@@ -80,110 +88,156 @@ impl App {
         .await
     }
 
-    async fn effective_in(
+    async fn effective_in<T: Weighed + Send>(
         &self,
         ctx: &Ctx,
-        desk: &mut Desk<'_>,
+        checker: &mut Checker<'_>,
         cmd: &ListEffectivePermissions,
         place: Option<OrganizationId>,
-        after: Option<&PermissionName>,
-    ) -> Result<Listed<Permission>> {
-        let view = desk.view;
-        let mut items: Vec<Permission> = vec![];
-        let asked = |row: &&(PermissionId, &Permission)| {
-            after.is_none_or(|after| row.1.name > *after) && (cmd.section.is_empty() || row.1.section == cmd.section)
-        };
-        for (permission, row) in view.catalogue().permissions().filter(|row| asked(&row)) {
-            let resource = cmd.resource.as_ref().map(ResourceRef::from);
-            let question = Question { permission, organization: place, owner: cmd.owner, resource };
-            if !desk.decides(&question).await? {
-                continue;
-            }
-            if items.len() as u64 == cmd.page.size {
-                let next = match items.last() {
-                    Some(last) => self.next_token(ctx, &cmd.page, &last.name)?,
-                    None => String::new(),
-                };
-                return Ok(Listed { page: Page { items, next }, reason: None, detail: String::new() });
-            }
-            items.push(row.clone());
-        }
-        if items.is_empty() && after.is_none() {
-            let (reason, detail) = desk.why_nothing(&cmd.about, place).await?;
+        print: &(impl Fn(Permission) -> T + Sync),
+    ) -> Result<Listed<T>> {
+        let owner = checker.owner(cmd.owner.as_ref()).await?;
+        let page = self.page(ctx, &cmd.page, Effective { checker: &mut *checker, cmd, place, owner }, print).await?;
+        if page.items.is_empty() && cmd.page.token.is_empty() {
+            let (reason, detail) = checker.why_nothing(&cmd.about, place).await?;
             return Ok(Listed::none(reason, detail));
         }
-        Ok(Listed { page: Page { items, next: String::new() }, reason: None, detail: String::new() })
+        Ok(page.into())
     }
 
     /// A page of the organizations in which the subject may, by id.
     ///
     /// # Errors
     /// PERMISSION_UNDECLARED with the closest name; as [`App::list_effective_permissions`].
-    pub async fn list_allowed_organizations(
+    pub async fn list_allowed_organizations<T: Weighed + Send>(
         &self,
         ctx: &Ctx,
         cmd: &ListAllowedOrganizations,
-    ) -> Result<At<Listed<(OrganizationId, String)>>> {
-        let after: Option<OrganizationId> = self.cursor(ctx, &cmd.page)?;
-        again(|| async {
-            let view = self.view(ctx, cmd.freshness).await?;
+        print: impl Fn((OrganizationId, String)) -> T + Sync,
+    ) -> Result<At<Listed<T>>> {
+        let reads = ReadSet::default();
+        again_with(&reads, || async {
+            let view = self.view_of(ctx, cmd.freshness, &reads).await?;
             let permission = declared(view.catalogue(), &cmd.permission)?;
-            let mut desk = Desk::open(self, ctx, &view, permissions::LIST).await?;
-            let value = self.allowed_after(ctx, &mut desk, cmd, permission, after).await?;
+            let mut checker = Checker::open(self, ctx, &view, permissions::LIST).await?;
+            let value = match checker.nothing_at_all(&cmd.about).await? {
+                Some((reason, detail)) => Listed::none(reason, detail),
+                None => {
+                    let rows = self.store.rows(ctx.realm);
+                    let places = checker.places_to_try(&cmd.about, permission).await?;
+                    let owner = checker.owner(cmd.owner.as_ref()).await?;
+                    let list = Allowed { rows, checker: &mut checker, cmd, permission, owner, places };
+                    self.page(ctx, &cmd.page, list, &print).await?.into()
+                }
+            };
             Ok(At { value, revision: view.revision(), position: view.position() })
         })
         .await
     }
+}
 
-    async fn allowed_after(
-        &self,
-        ctx: &Ctx,
-        desk: &mut Desk<'_>,
-        cmd: &ListAllowedOrganizations,
-        permission: PermissionId,
-        after: Option<OrganizationId>,
-    ) -> Result<Listed<(OrganizationId, String)>> {
-        if let Some((reason, detail)) = desk.nothing_at_all(&cmd.about).await? {
-            return Ok(Listed::none(reason, detail));
-        }
-        let candidates = self.places_to_try(ctx, desk, &cmd.about, permission, after).await?;
-        let mut allowed = vec![];
-        let mut last = None;
-        for organization in candidates.iter().copied() {
-            if allowed.len() as u64 == cmd.page.size {
-                break;
-            }
-            last = Some(organization);
-            let resource = cmd.resource.as_ref().map(ResourceRef::from);
-            let question = Question { permission, organization: Some(organization), owner: cmd.owner, resource };
-            if desk.may_ask(Some(organization)).await? && desk.decides(&question).await? {
-                allowed.push(organization);
-            }
-        }
-        let exhausted = last == candidates.last().copied() && (candidates.len() as u64) < CANDIDATES_MAX;
-        let next = match last.filter(|_| !exhausted) {
-            Some(last) => self.next_token(ctx, &cmd.page, &last)?,
-            None => String::new(),
+/// Every declared permission, by name; seen are those that the subject holds.
+struct Effective<'a, 'v> {
+    checker: &'a mut Checker<'v>,
+    cmd: &'a ListEffectivePermissions,
+    place: Option<OrganizationId>,
+    owner: Option<PrincipalId>,
+}
+
+impl Listing for Effective<'_, '_> {
+    type At = PermissionName;
+    type Row = (PermissionId, Permission);
+    type Item = Permission;
+
+    /// A catalogue is bounded, and a decision about one subject reads nothing: an empty page is the whole answer.
+    const EXAMINED_MAX: u64 = u64::MAX;
+
+    async fn read(&mut self, after: Option<&PermissionName>, limit: u64) -> Result<Vec<Self::Row>> {
+        let section = &self.cmd.section;
+        let asked = |(_, row): &(PermissionId, &Permission)| {
+            after.is_none_or(|after| row.name > *after) && (section.is_empty() || row.section == *section)
         };
-        let mut slugs = self.store.rows(ctx.realm).slugs(&allowed).await?;
-        let items = allowed.into_iter().map(|id| (id, slugs.remove(&id).unwrap_or_default())).collect();
-        Ok(Listed { page: Page { items, next }, reason: None, detail: String::new() })
+        let rows = self.checker.view.catalogue().permissions().filter(asked);
+        let owned = rows.map(|(id, permission)| (id, permission.clone()));
+        Ok(owned.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
-    /// The next organizations in which the subject might be allowed: those that its entries name, or any, where something
-    /// realm-wide may confer the permission; and of these those that the caller's entries name, unless it asks
-    /// realm-wide.
-    async fn places_to_try(
-        &self,
-        ctx: &Ctx,
-        desk: &mut Desk<'_>,
-        about: &About,
-        permission: PermissionId,
-        after: Option<OrganizationId>,
-    ) -> Result<Vec<OrganizationId>> {
-        let Ok(subject) = desk.subject(about).await? else { return Ok(vec![]) };
-        let confers =
-            |entry: &&crate::domain::snapshot::Entry| desk.view.catalogue().may_confer(&entry.confers, permission);
+    fn at((_, permission): &Self::Row) -> PermissionName {
+        permission.name.clone()
+    }
+
+    async fn is_seen(&mut self, (permission, _): &Self::Row) -> Result<bool> {
+        let resource = self.cmd.resource.as_ref().map(ResourceRef::from);
+        let (organization, owner) = (self.place, self.owner);
+        self.checker.decides(&Question { permission: *permission, organization, owner, resource }).await
+    }
+
+    async fn view(&mut self, rows: Vec<Self::Row>) -> Result<Vec<Permission>> {
+        Ok(rows.into_iter().map(|(_, permission)| permission).collect())
+    }
+}
+
+/// Where a subject might be allowed.
+enum PlacesToTry {
+    /// Wherever the caller may ask; absent = everywhere.
+    Anywhere(Option<Within>),
+    These(BTreeSet<OrganizationId>),
+}
+
+/// Organizations, by id; seen are those in which the subject may, and the caller may ask.
+struct Allowed<'a, 'v> {
+    rows: ReadRows<'a>,
+    checker: &'a mut Checker<'v>,
+    cmd: &'a ListAllowedOrganizations,
+    permission: PermissionId,
+    owner: Option<PrincipalId>,
+    places: PlacesToTry,
+}
+
+impl Listing for Allowed<'_, '_> {
+    type At = OrganizationId;
+    type Row = OrganizationId;
+    type Item = (OrganizationId, String);
+
+    async fn read(&mut self, after: Option<&OrganizationId>, limit: u64) -> Result<Vec<OrganizationId>> {
+        Ok(match &self.places {
+            PlacesToTry::Anywhere(within) => {
+                self.rows.organizations_after(within.as_ref(), after.copied(), limit).await?
+            }
+            PlacesToTry::These(places) => {
+                let rest = places.iter().filter(|id| after.is_none_or(|after| *id > after));
+                rest.take(usize::try_from(limit).unwrap_or(usize::MAX)).copied().collect()
+            }
+        })
+    }
+
+    fn at(organization: &OrganizationId) -> OrganizationId {
+        *organization
+    }
+
+    async fn prepare(&mut self, organizations: &[OrganizationId]) -> Result<()> {
+        self.checker.prepare(&[], organizations.iter().copied()).await
+    }
+
+    async fn is_seen(&mut self, organization: &OrganizationId) -> Result<bool> {
+        let organization = Some(*organization);
+        let resource = self.cmd.resource.as_ref().map(ResourceRef::from);
+        let question = Question { permission: self.permission, organization, owner: self.owner, resource };
+        Ok(self.checker.may_ask(organization).await? && self.checker.decides(&question).await?)
+    }
+
+    async fn view(&mut self, organizations: Vec<OrganizationId>) -> Result<Vec<(OrganizationId, String)>> {
+        let mut slugs = self.rows.slugs(&organizations).await?;
+        Ok(organizations.into_iter().map(|id| (id, slugs.remove(&id).unwrap_or_default())).collect())
+    }
+}
+
+impl Checker<'_> {
+    /// The organizations in which the subject might be allowed: those that its entries name, or any, where something
+    /// realm-wide may confer the permission; and of these those in which the caller may ask at all.
+    async fn places_to_try(&mut self, about: &About, permission: PermissionId) -> Result<PlacesToTry> {
+        let Ok(subject) = self.subject(about).await? else { return Ok(PlacesToTry::These(BTreeSet::new())) };
+        let confers = |entry: &&Entry| self.view.catalogue().may_confer(&entry.confers, permission);
         let mut scopes = BTreeSet::new();
         let mut anywhere = false;
         for entry in subject.principal().entries.iter().filter(confers) {
@@ -192,18 +246,12 @@ impl App {
                 Scope::Organization(organization) => drop(scopes.insert(organization)),
             }
         }
-        if anywhere && desk.realm_wide {
-            return Ok(self.store.rows(ctx.realm).organizations_after(after, CANDIDATES_MAX).await?);
-        }
-        if anywhere {
-            let asking = &desk.guard.actor.principal().entries;
-            scopes = asking.iter().filter_map(|entry| entry.scope.organization()).collect();
-        }
-        Ok(scopes.into_iter().filter(|id| after.is_none_or(|after| *id > after)).collect())
+        Ok(match anywhere {
+            true => PlacesToTry::Anywhere(reachable(&mut self.guard, &[permissions::LIST]).await?),
+            false => PlacesToTry::These(scopes),
+        })
     }
-}
 
-impl Desk<'_> {
     /// Why the subject of a list may nothing there, as far as the caller may know.
     async fn why_nothing(&mut self, about: &About, place: Option<OrganizationId>) -> Result<(Reason, String)> {
         let explanation = match self.first_gate(about).await? {

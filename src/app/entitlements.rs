@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::facts::Facts;
+use super::gain::Gain;
 use super::guard::permissions;
 use super::user::check_etag;
 use super::write::{Change, Done};
-use super::{App, Ctx, Kind, Reason};
-use crate::domain::assignment::passed_on;
+use super::{App, Ctx};
 use crate::domain::catalogue::Role;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
-use crate::domain::ids::RoleId;
 use crate::domain::organization::Organization;
 use crate::domain::snapshot::{Confers, Principal, Scope};
 
@@ -59,38 +58,19 @@ impl Change<'_> {
     /// # Errors
     /// ACTOR_WOULD_GAIN.
     pub(super) async fn require_no_opening(&self, products: &BTreeSet<String>, place: Scope) -> Result<()> {
-        for somebody in self.behind().await? {
-            let Some(subject) = self.principal(somebody).await? else { continue };
-            let opened = self.opened_by(products, subject.principal(), place);
-            for role in &opened {
-                let confers = Confers::Role(*role);
-                let contained = self.guard().await?.require_contained(&confers, place, false, None, somebody).await;
-                would_gain(contained, "what the organization licenses would open a role of the caller's")?;
-            }
-            let passed_on = passed_on(self.catalogue(), &opened.into_iter().collect::<Vec<_>>());
-            let gives = self.require_may_pass_on(passed_on, place, Some(subject.principal())).await;
-            would_gain(gives, "what the organization licenses would let the caller give a role")?;
-        }
-        Ok(())
+        let message = "what the organization licenses would open a role of the caller's";
+        self.require_no_gain(message, |holder| self.opened_by(products, holder, place)).await
     }
 
     /// The roles, of those that somebody holds in the place or realm-wide, that wait for one of these products.
-    fn opened_by(&self, products: &BTreeSet<String>, holder: &Principal, place: Scope) -> BTreeSet<RoleId> {
-        let lasting = |until: Option<_>| until.is_none_or(|until| self.ctx.now < until);
-        let held = holder.entries.iter().filter(|entry| entry.scope.covers(place.organization()));
-        let roles = held.filter(|entry| lasting(entry.window.expires_at())).filter_map(|entry| match entry.confers {
+    fn opened_by(&self, products: &BTreeSet<String>, holder: &Principal, place: Scope) -> Vec<Gain> {
+        let held = holder.lasting_entries(self.ctx.now).filter(|entry| entry.scope.covers(place.organization()));
+        let roles = held.filter_map(|entry| match entry.confers {
             Confers::Role(role) => Some(role),
             Confers::Grant { .. } => None,
         });
         let waits = |role: &&Role| role.conditions.any_entitlement.iter().any(|product| products.contains(product));
-        roles.flat_map(|role| self.catalogue().with_included(role)).filter(waits).map(|role| role.id).collect()
-    }
-}
-
-/// The refusal of what the actor could not give, where it would be the actor that gets it.
-pub(super) fn would_gain(given: Result<()>, message: &str) -> Result<()> {
-    match given {
-        Err(error) if error.kind() == Kind::PermissionDenied => Err(Error::refused(Reason::ActorWouldGain, message)),
-        outcome => outcome,
+        let opened = roles.flat_map(|role| self.catalogue().with_included(role)).filter(waits);
+        opened.map(|role| Gain { confers: Confers::Role(role.id), scope: place, on_resource: false }).collect()
     }
 }

@@ -4,17 +4,17 @@ use super::entry::{EntryView, views};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
-use super::paging::{Page, Paging};
-use super::read::again;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::{reachable, reachable_people};
+use super::read::{Reader, again};
 use super::receiver::Place;
 use super::service_accounts::readable_account;
 use super::user::find_role;
-use super::users::team;
 use super::{App, Ctx};
 use crate::cache::Freshness;
 use crate::domain::entry::{EntryRow, EntryState};
 use crate::domain::handle::Handle;
-use crate::domain::ids::{EntryId, PrincipalId, UserId};
+use crate::domain::ids::{EntryId, PrincipalId};
 use crate::domain::permission::Pattern;
 use crate::domain::snapshot::{Confers, PrincipalKind, Resource};
 use crate::store::{EntryQuery, EntryReach, ReadRows};
@@ -41,11 +41,21 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; NOT_FOUND for a principal, role or organization that the caller can't read.
-    pub async fn list_entries(&self, ctx: &Ctx, cmd: &ListEntries) -> Result<Page<EntryView>> {
-        again(|| self.list_entries_once(ctx, cmd)).await
+    pub async fn list_entries<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListEntries,
+        print: impl Fn(EntryView) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_entries_once(ctx, cmd, &print)).await
     }
 
-    async fn list_entries_once(&self, ctx: &Ctx, cmd: &ListEntries) -> Result<Page<EntryView>> {
+    async fn list_entries_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListEntries,
+        print: &(impl Fn(EntryView) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
         let rows = self.store.rows(ctx.realm);
@@ -53,7 +63,6 @@ impl App {
         let mut query = EntryQuery {
             resource: resource.clone(),
             state: state.map(|state| (state, ctx.now)),
-            after: self.cursor::<EntryId>(ctx, page)?,
             ..EntryQuery::default()
         };
         match which {
@@ -74,9 +83,9 @@ impl App {
             None => {}
         }
         if query.principal.is_none() {
-            query.reach = reach(rows, &mut guard).await?;
+            query.reach = reach(&mut guard).await?;
         }
-        self.page_of_entries(ctx, rows, &mut guard, query, page).await
+        self.page(ctx, page, Entries { rows, guard: &mut guard, query }, print).await
     }
 
     /// A user whom the caller reads, or a service account that it manages.
@@ -106,36 +115,35 @@ impl App {
             outcome => outcome,
         }
     }
+}
 
-    /// Reads on until the page is full: what is in the query but out of the caller's reach is passed over.
-    async fn page_of_entries<F: Facts>(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        mut query: EntryQuery,
-        page: &Paging,
-    ) -> Result<Page<EntryView>>
-    where
-        Error: From<F::Fault>,
-    {
-        let size = usize::try_from(page.size).unwrap_or(usize::MAX);
-        let mut items = vec![];
-        loop {
-            let found = rows.list_entries(&query, page.size + 1).await?;
-            let ended = found.len() <= size;
-            for row in found {
-                query.after = Some(row.entry.id);
-                if is_readable(guard, &row).await? {
-                    items.push(row);
-                }
-            }
-            if ended || items.len() > size {
-                break;
-            }
-        }
-        let (items, next) = self.cut(ctx, page, items, |row| row.entry.id)?;
-        Ok(Page { items: views(rows, guard.facts.catalogue(), items).await?, next })
+/// Entries, by id.
+struct Entries<'a, 'v> {
+    rows: ReadRows<'a>,
+    guard: &'a mut Reader<'v>,
+    query: EntryQuery,
+}
+
+impl Listing for Entries<'_, '_> {
+    type At = EntryId;
+    type Row = EntryRow;
+    type Item = EntryView;
+
+    async fn read(&mut self, after: Option<&EntryId>, limit: u64) -> Result<Vec<EntryRow>> {
+        self.query.after = after.copied();
+        Ok(self.rows.list_entries(&self.query, limit).await?)
+    }
+
+    fn at(row: &EntryRow) -> EntryId {
+        row.entry.id
+    }
+
+    async fn is_seen(&mut self, row: &EntryRow) -> Result<bool> {
+        is_readable(self.guard, row).await
+    }
+
+    async fn view(&mut self, rows: Vec<EntryRow>) -> Result<Vec<EntryView>> {
+        views(self.rows, self.guard.facts.catalogue(), rows).await
     }
 }
 
@@ -162,20 +170,11 @@ where
     }
 }
 
-/// What the caller reaches, as far as a query can say it; absent = everything.
-async fn reach<F: Facts>(rows: ReadRows<'_>, guard: &mut Guard<'_, F>) -> Result<Option<EntryReach>>
+/// Which entries the caller may reach; absent = all.
+async fn reach<F: Facts>(guard: &mut Guard<'_, F>) -> Result<Option<EntryReach>>
 where
     Error: From<F::Fault>,
 {
-    if guard.allows(permissions::READ_USERS, None, None).await? {
-        return Ok(None);
-    }
-    let within: Vec<_> = guard.scopes().into_iter().collect();
-    let every_account = guard.allows(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await?;
-    let accounts_of = (!every_account).then(|| within.clone());
-    let me = guard.actor.principal().id;
-    let mut people = vec![me];
-    let led = team(rows, UserId(me.0), guard.facts.catalogue().policy.team).await?;
-    people.extend(led.into_iter().map(PrincipalId::from));
-    Ok(Some(EntryReach { within, people, accounts_of }))
+    let Some(people) = reachable_people(guard, &[permissions::READ_USERS]).await? else { return Ok(None) };
+    Ok(Some(EntryReach { people, accounts: reachable(guard, &[permissions::MANAGE_SERVICE_ACCOUNTS]).await? }))
 }

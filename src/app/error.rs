@@ -26,9 +26,8 @@ pub enum Error {
     /// Not now: again after so long.
     #[error("{reason_text}", reason_text = later_text(*reason))]
     Later { reason: Reason, retry_after: Duration },
-    /// The realm moved on while facts were gathered. A reading use case begins again; who still hears of it is told
-    /// that the service can't know just now.
-    #[error("the realm moved on")]
+    /// A fact changed while it was read together with others. Never leaves this floor: see [`read`](super::read).
+    #[error("a fact changed while it was read")]
     Moved,
     /// A fault of ours. Its text never leaves; see `grpc::status`.
     #[error("internal error")]
@@ -44,13 +43,15 @@ pub struct Violation {
     pub description: String,
     /// The reason, where it is a more telling one than INVALID_FIELDS.
     pub reason: Option<Reason>,
+    /// What belongs to the reason, for machines.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 impl Violation {
     /// A field that is wrong, for no more telling reason than that.
     #[must_use]
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into(), reason: None }
+        Self { field: field.into(), description: description.into(), reason: None, facts: vec![] }
     }
 }
 
@@ -189,6 +190,7 @@ impl From<store::Error> for Error {
             | store::Error::Corrupt(_)
             | store::Error::Unusable(_)
             | store::Error::MissingRight(_)
+            | store::Error::SchemaDiverged { .. }
             | store::Error::SchemaChange { .. }
             | store::Error::HalfChanged { .. } => Self::internal(error),
         }
@@ -242,6 +244,10 @@ fn later_text(reason: Reason) -> &'static str {
     match reason {
         Reason::RateLimited => "too many requests from this source or about this mailbox",
         Reason::Overloaded => "too much work is waiting",
+        Reason::TooManyFollowers => {
+            "too many callers follow changes: at most 100 of one account, 1000 of one realm, 2000 of this server"
+        }
+        Reason::ShuttingDown => "the server is shutting down: follow elsewhere, from the last token",
         Reason::DeadlineExceeded => "the deadline has passed",
         _ => "the service can't know just now",
     }

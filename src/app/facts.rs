@@ -6,6 +6,7 @@ use super::error::{Error, Result};
 use crate::cache::{Source, Subject, View};
 use crate::domain::catalogue::{Catalogue, PermissionId};
 use crate::domain::decision::{CompiledPrincipal, Decision, Gathered, Needs, Question, World, try_decide};
+use crate::domain::explain::{self, Explanation};
 use crate::domain::ids::{OrganizationId, PrincipalId, UserId};
 use crate::domain::policy::Team;
 use crate::domain::snapshot::Organization;
@@ -138,6 +139,21 @@ pub(crate) async fn decide<F: Facts>(
         };
         basket.gather(facts, needs, question.owner).await?;
     }
+}
+
+/// Decides and explains, gathering what either needs.
+pub(crate) async fn explained<F: Facts>(
+    facts: &F,
+    basket: &mut Basket,
+    subject: &CompiledPrincipal,
+    question: &Question<'_>,
+    now: Timestamp,
+) -> std::result::Result<Explanation, F::Fault> {
+    decide(facts, basket, subject, question, now).await?;
+    if let Some(needs) = explain::needs(&basket.world(facts.catalogue(), subject, question.owner), question) {
+        basket.gather(facts, needs, question.owner).await?;
+    }
+    Ok(explain::explain(&basket.world(facts.catalogue(), subject, question.owner), question, now))
 }
 
 /// The managers above somebody: the direct one first; in a DIRECT realm that one alone.

@@ -196,9 +196,17 @@ impl Change<'_> {
     /// # Errors
     /// ROLE_RESTRICTED.
     pub(super) async fn require_unrestricted(&self, pattern: &Pattern, scope: Scope) -> Result<()> {
-        if !self.catalogue().only_restricted_confer(pattern)
-            || self.guard().await?.allows(permissions::ASSIGN_RESTRICTED, scope.organization(), None).await?
-        {
+        self.require_all_unrestricted([pattern], scope).await
+    }
+
+    /// As [`Change::require_unrestricted`], for each of several patterns.
+    pub(super) async fn require_all_unrestricted(
+        &self,
+        patterns: impl IntoIterator<Item = &Pattern>,
+        scope: Scope,
+    ) -> Result<()> {
+        let Some(pattern) = self.catalogue().only_restricted_confer(patterns) else { return Ok(()) };
+        if self.guard().await?.allows(permissions::ASSIGN_RESTRICTED, scope.organization(), None).await? {
             return Ok(());
         }
         let message = format!("only restricted roles confer {pattern} or part of it");

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::SmallVec;
 
 use super::error::{Error, Result};
-use super::facts::{Basket, Facts, decide, managers_of, reserved};
+use super::facts::{Basket, Facts, decide, explained, managers_of, reserved};
 use super::reason::Reason;
 use crate::cache::Subject;
 use crate::domain::account::{AccountFacts, ApprovalState};
 use crate::domain::containment::{Conferral, contained, holds_pattern, may_assign, reserved_strong, role_contained};
 use crate::domain::decision::{Question, in_team};
-use crate::domain::explain::{Explanation, Miss, MissKind, Missing, explain};
+use crate::domain::explain::{Explanation, Miss, MissKind, Missing};
 use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision, RoleId};
 use crate::domain::permission::Reach;
 use crate::domain::policy::ApprovalBy;
@@ -74,6 +74,8 @@ pub(crate) struct Guard<'a, F> {
 pub(crate) enum Through {
     /// ACTIVE ones.
     Active,
+    /// Those that wait.
+    Pending,
     /// Those that wait or were decided: an approver's business.
     Undecided,
 }
@@ -110,8 +112,7 @@ where
         }
         let id = reserved(self.facts.catalogue(), permission)?;
         let question = Question { permission: id, organization, owner, resource: None };
-        let world = self.basket.world(self.facts.catalogue(), &self.actor, owner);
-        Err(denied(permission, &explain(&world, &question, self.now)))
+        Err(denied(permission, &explained(self.facts, &mut self.basket, &self.actor, &question, self.now).await?))
     }
 
     /// Requires the permission somewhere, at ALL: realm-wide, or in an organization that an entry is scoped to. For what
@@ -216,16 +217,29 @@ where
     }
 
     /// Requires the permission over this user's account: in every organization where it is an ACTIVE member, or
-    /// realm-wide.
+    /// realm-wide. A user who is nowhere one is reached through the organizations in which it waits, by who may approve it
+    /// there.
     pub(crate) async fn require_over_account(&mut self, permission: &str, target: &Principal) -> Result<()> {
         if self.allows(permission, None, Some(target.id)).await? {
             return Ok(());
         }
         let memberships = organizations(target, Through::Active);
         if memberships.is_empty() {
-            return self.require(permission, None, Some(target.id)).await;
+            return self.require_over_newcomer(permission, target).await;
         }
         for organization in memberships {
+            self.require(permission, Some(organization), Some(target.id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn require_over_newcomer(&mut self, permission: &str, target: &Principal) -> Result<()> {
+        let waits = organizations(target, Through::Pending);
+        if waits.is_empty() {
+            return self.require(permission, None, Some(target.id)).await;
+        }
+        for organization in waits {
+            self.require_approves(target, Some(organization)).await?;
             self.require(permission, Some(organization), Some(target.id)).await?;
         }
         Ok(())
@@ -280,6 +294,30 @@ where
         }
         let world = self.basket.world(self.facts.catalogue(), &self.actor, None);
         Ok(may_assign(&world, role, scope, self.now))
+    }
+
+    /// Whether the actor manages this service account and holds what it holds, as far as the containment table goes:
+    /// nobody else can make a key of it.
+    pub(crate) async fn could_mint(&mut self, account: &Principal) -> Result<bool> {
+        let PrincipalKind::ServiceAccount { organization, disabled: _ } = account.kind else { return Ok(false) };
+        if !self.allows(permissions::MANAGE_SERVICE_ACCOUNTS, organization, None).await? {
+            return Ok(false);
+        }
+        for entry in account.lasting_entries(self.now) {
+            let there = entry.scope.organization();
+            let restricted =
+                matches!(entry.confers, Confers::Role(role) if self.facts.catalogue().role_is_restricted(role));
+            if restricted && self.allows(permissions::ASSIGN_RESTRICTED, there, None).await? {
+                continue;
+            }
+            let on_resource = entry.resource.is_some();
+            match self.require_contained(&entry.confers, entry.scope, on_resource, None, account.id).await {
+                Ok(()) => {}
+                Err(error) if error.is_about_access() => return Ok(false),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(true)
     }
 
     /// Nobody reaches up: acting on somebody who holds something reserved at TEAM or ALL takes as much. `within` limits
@@ -347,17 +385,10 @@ pub(crate) fn nobody(realm: RealmId) -> Principal {
 pub(crate) fn organizations(target: &Principal, through: Through) -> SmallVec<[OrganizationId; 4]> {
     let wanted = |state: MembershipState| match through {
         Through::Active => state == MembershipState::Active,
+        Through::Pending => state == MembershipState::Pending,
         Through::Undecided => state != MembershipState::Active,
     };
     target.memberships.iter().filter(|held| wanted(held.state)).map(|held| held.organization).collect()
-}
-
-/// Somebody may not act on themself.
-pub(crate) fn not_on_oneself(actor: PrincipalId, target: PrincipalId) -> Result<()> {
-    if actor == target {
-        return Err(Error::refused(Reason::NotOnOneself, "nobody does this to themself"));
-    }
-    Ok(())
 }
 
 /// The refusal of a permission that reaches something else.

@@ -11,7 +11,7 @@ use super::guard::{Guard, permissions};
 use super::read::again;
 use super::{App, Ctx, Freshness, Record, Secret};
 use crate::cache::View;
-use crate::crypto::access_token::AccessClaims;
+use crate::crypto::access_token::{self, AccessClaims};
 use crate::crypto::api_key;
 use crate::domain::ids::{PrincipalId, RealmId, SessionId};
 use crate::domain::snapshot::{Principal, PrincipalKind};
@@ -59,7 +59,7 @@ impl App {
             let Some((caller, claims)) = self.read_token(ctx, &view, token.expose()).await? else { return Ok(None) };
             let Some(subject) = view.principal(caller.principal).await? else { return Ok(None) };
             let open = gates(&view, &subject, ctx.now).await?.is_empty();
-            let counts = open && caller.still_holds(subject.principal());
+            let counts = open && caller.still_holds(view.realm(), subject.principal());
             if !counts || !may_know(&mut guard, subject.principal()).await? {
                 return Ok(None);
             }
@@ -84,12 +84,13 @@ impl App {
         token: &str,
     ) -> Result<Option<(Caller, Option<AccessClaims>)>> {
         if token.starts_with(api_key::PREFIX) {
-            let caller = self.api_key(token).await?.filter(|caller| caller.realm == ctx.realm);
+            let caller = self.api_key(token, ctx.peer).await?.filter(|caller| caller.realm == ctx.realm);
             let lives = |caller: &Caller| caller.expires_at.is_none_or(|at| ctx.now < at);
             return Ok(caller.filter(lives).map(|caller| (caller, None)));
         }
+        let Ok(unverified) = access_token::unverified(token) else { return Ok(None) };
         let claims = verify(token, view.catalogue(), &view.realm().extra, ctx.now);
-        Ok(claims.map(|claims| (Caller::of_token(&claims), Some(claims))))
+        Ok(claims.map(|claims| (Caller::of_token(&claims, unverified.kid), Some(claims))))
     }
 }
 

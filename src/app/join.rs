@@ -51,6 +51,7 @@ impl App {
         let me = UserId(ctx.actor_id()?.0);
         let user = self.store.rows(ctx.realm).user(me).await?;
         let mailbox = user.as_ref().map(|user| user.identity.as_str());
+        self.limits.admit_source(ctx)?;
         self.limits.admit(ctx, mailbox)?;
         self.write(ctx, async |change: &mut Change<'_>| change.ask_to_join(me, draft).await).await
     }

@@ -83,7 +83,7 @@ impl Change<'_> {
     }
 
     /// Nobody comes to lead whom they did not lead before by a call of their own, be it as somebody's manager's manager.
-    async fn require_no_growing_team(&self, users: &[User], after: Option<UserId>) -> Result<()> {
+    pub(super) async fn require_no_growing_team(&self, users: &[User], after: Option<UserId>) -> Result<()> {
         let Some(manager) = after.map(PrincipalId::from) else { return Ok(()) };
         for leader in self.behind().await? {
             let would_lead =

@@ -8,7 +8,7 @@ use super::conferral::{not_a_member, restricted, shown_title};
 use super::entry::{EntryView, views};
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::{not_on_oneself, permissions};
+use super::guard::permissions;
 use super::membership::company;
 use super::organization::MemberView;
 use super::user::{check_etag, find_user, nobody, person, require_live};
@@ -163,7 +163,7 @@ impl Change<'_> {
         if !reaches && !guard.reads_user(subject.principal()).await? {
             return Err(Error::not_found("user"));
         }
-        not_on_oneself(guard.actor.principal().id, user.id.into())?;
+        self.require_not_on_oneself(subject.principal()).await?;
         guard.require(permission, here, Some(user.id.into())).await?;
         let memberships = self.rows().memberships(user.id).await?;
         let member = memberships.into_iter().find(|member| member.organization == organization.id);
@@ -179,7 +179,7 @@ impl Change<'_> {
     /// Attributes that a role's condition asks for confer that role: whoever writes or removes one could give it.
     ///
     /// # Errors
-    /// ACTOR_WOULD_GAIN for whoever stands behind the caller; else as for giving the role.
+    /// ACTOR_WOULD_GAIN for oneself; else as for giving the role.
     async fn require_may_attribute(
         &self,
         case: &Case,
@@ -190,8 +190,9 @@ impl Change<'_> {
         let changed: BTreeSet<&String> = before.keys().chain(after.keys()).filter(differs).collect();
         let asks = |role: &&Role| role.conditions.attributes.iter().any(|name| changed.contains(name));
         let opened: Vec<RoleId> = self.catalogue().roles().filter(asks).map(|role| role.id).collect();
-        if !opened.is_empty() && self.behind().await?.contains(&case.user.id.into()) {
-            return Err(Error::refused(Reason::ActorWouldGain, "nobody writes what their own roles wait for"));
+        if !opened.is_empty() {
+            let message = "nobody writes what their own roles wait for";
+            self.require_not_for_oneself(case.subject.principal(), message).await?;
         }
         let scope = Scope::Organization(case.organization.id);
         for role in opened {

@@ -8,10 +8,10 @@ use super::{Reason, user::person};
 use crate::domain::account::User;
 use crate::domain::entry::{EntryRow, Origin};
 use crate::domain::event::{Company, Conferred, Event};
-use crate::domain::ids::{EntryId, RoleId};
+use crate::domain::ids::{EntryId, OrganizationId, RoleId};
 use crate::domain::organization::{Member, Organization};
 use crate::domain::policy::OrganizationsPerUser;
-use crate::domain::snapshot::{Confers, Entry, MembershipState, Scope, Window};
+use crate::domain::snapshot::{Confers, Entry, MembershipState, Principal, PrincipalKind, Scope, Window};
 use crate::store::EntryFilter;
 
 impl Change<'_> {
@@ -68,11 +68,9 @@ impl Change<'_> {
         let (principal, there) = (Some(user.id.into()), Some(scope));
         let held = self.rows().entries(&EntryFilter { principal, scope: there, ..EntryFilter::default() }).await?;
         let comes = |role: &&crate::domain::catalogue::Role| {
-            let assignable = &role.assignable;
-            let kind = assignable.kinds.is_empty() || assignable.kinds.contains(&organization.kind);
             let confers = Confers::Role(role.id);
             let held = held.iter().any(|row| row.entry.confers == confers);
-            assignable.organization && kind && assignable.default.includes(&organization.kind) && !held
+            role.comes_with(&organization.kind) && !held
         };
         let roles: Vec<(RoleId, String)> =
             self.catalogue().roles().filter(comes).map(|role| (role.id, role.title.clone())).collect();
@@ -81,6 +79,21 @@ impl Change<'_> {
             self.record(Event::DefaultRoleGiven(conferred));
         }
         Ok(())
+    }
+
+    /// Whether an ACTIVE member of the organization holds the founding role there, as an account that is not deleted.
+    pub(super) async fn is_led(&self, organization: OrganizationId) -> Result<bool> {
+        let policy = &self.catalogue().policy;
+        let named = policy.founding_role.as_deref().and_then(|name| self.catalogue().role_named(name));
+        let Some(role) = named.map(|role| role.id) else { return Ok(false) };
+        let (roles, scope) = (Some(vec![role]), Some(Scope::Organization(organization)));
+        for row in self.rows().entries(&EntryFilter { roles, scope, ..EntryFilter::default() }).await? {
+            let holder = self.principal(row.principal).await?.filter(|_| row.entry.window.contains(self.ctx.now));
+            if holder.is_some_and(|holder| leads(holder.principal(), organization)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes an entry that the realm's policy confers in the organization.
@@ -110,6 +123,11 @@ impl Change<'_> {
             role: Some(role),
         })
     }
+}
+
+fn leads(holder: &Principal, organization: OrganizationId) -> bool {
+    let lives = matches!(&holder.kind, PrincipalKind::User(facts) if !facts.deleted);
+    lives && holder.active_membership(organization).is_some()
 }
 
 /// An organization as mails and the audit log name it.

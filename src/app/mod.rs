@@ -10,7 +10,9 @@ mod approvers;
 mod audit;
 mod authorization;
 mod begin;
+mod behind;
 mod block;
+mod checker;
 pub mod clock;
 mod codes;
 mod conferral;
@@ -26,14 +28,18 @@ mod error;
 mod expiry;
 mod facts;
 pub mod failpoint;
+mod feed;
+mod gain;
 mod grant;
 mod guard;
 mod holders;
 mod introspection;
 mod join;
 mod key_use;
+mod keys_left;
 mod limits;
 mod link;
+mod lookups;
 mod mail;
 mod manager;
 mod member;
@@ -49,6 +55,7 @@ mod password;
 mod password_reset;
 mod permission;
 mod policy;
+mod reachable;
 mod read;
 mod realm;
 mod realms;
@@ -59,11 +66,13 @@ mod refusals;
 mod registration;
 mod registration_form;
 mod registrations;
+mod resolve;
 mod restore;
 mod role;
 mod role_assignment;
 mod role_change;
 mod roles;
+mod seats;
 mod service_account;
 mod service_account_state;
 mod service_accounts;
@@ -112,6 +121,7 @@ pub use grant::{GrantPermission, RevokePermission, RevokedGrants};
 pub use holders::ListPrincipals;
 pub use introspection::{Introspected, OfSession};
 pub use join::{JoinOrganization, Joined};
+pub use keys_left::KeptOut;
 pub use limits::{EVEN_TIME, Rates};
 pub(crate) use mail::Carried;
 pub use manager::SetManager;
@@ -120,7 +130,7 @@ pub use members::{ListMembers, ListedMember};
 pub use notification::{ListMessages, MessageView};
 pub use organization::{AddMember, CreateOrganization, MemberView, SetIdentifiers, UpdateOrganization};
 pub use organizations::ListOrganizations;
-pub use paging::{Page, Paging};
+pub use paging::{Page, Paging, Weighed};
 pub use password::{ChangePassword, PasswordChanged};
 pub use password_reset::ResetPassword;
 pub use permission::{DeclarePermission, ListPermissions, PermissionView};
@@ -180,9 +190,10 @@ pub struct App {
     printed: RwLock<HashMap<RealmId, (Position, Box<str>), FxBuildHasher>>,
     limits: limits::Limits,
     base_url_origins: Vec<AllowedOrigin>,
+    lookups: lookups::Lookups,
     refusals: refusals::Refusals,
-    /// Seats of those who follow changes.
-    watchers: Arc<Semaphore>,
+    /// What those who follow changes share.
+    feeds: feed::Feeds,
     /// How long lines of the audit log are kept.
     audit_kept: Duration,
     under_way: under_way::UnderWay,
@@ -236,8 +247,9 @@ impl App {
             printed: RwLock::default(),
             limits: limits::Limits::new(rates),
             base_url_origins,
+            lookups: lookups::Lookups::new(rates.unknown_per_source),
             refusals: refusals::Refusals::default(),
-            watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
+            feeds: feed::Feeds::default(),
             audit_kept,
             under_way: under_way::UnderWay::default(),
             writes: Database::register().writes,
@@ -249,6 +261,7 @@ impl App {
     /// Forgets the public callers that have not called for a while.
     pub fn forget_idle_callers(&self) {
         self.limits.forget_idle();
+        self.lookups.forget_idle();
     }
 
     /// By how many seconds this process's clock is ahead of the database's, or behind it; `None` where both are one.

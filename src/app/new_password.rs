@@ -19,7 +19,7 @@ impl App {
         names: Vec<String>,
     ) -> Result<std::result::Result<Password, Vec<Violation>>> {
         let typed = typed.clone();
-        let checked = self.hasher.run(ctx.peer, move || {
+        let checked = self.hasher.run(ctx.network(), move || {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             password_policy::check(typed.expose(), &PasswordContext { names: &names })
         });

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, permissions};
-use super::paging::{Page, Paging};
-use super::read::again;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::reachable_people;
+use super::read::{Reader, again};
 use super::user::find_user;
-use super::users::narrow_to_reach;
 use super::write::{Change, Done};
 use super::{App, Ctx, Name, Reason};
 use crate::cache::Freshness;
@@ -21,7 +21,7 @@ use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{MessageId, PrincipalId, UserId};
 use crate::domain::message::{Message, MessageState, Template};
-use crate::store::{Connection, MessageFilter, ReadRows, Rows, UserFilter};
+use crate::store::{Connection, MessageFilter, ReadRows, Rows};
 
 /// Which mails to list. Empty fields do not narrow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,24 +54,31 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID.
-    pub async fn list_messages(&self, ctx: &Ctx, cmd: &ListMessages) -> Result<Page<MessageView>> {
-        again(|| self.list_messages_once(ctx, cmd)).await
+    pub async fn list_messages<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListMessages,
+        print: impl Fn(MessageView) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_messages_once(ctx, cmd, &print)).await
     }
 
-    async fn list_messages_once(&self, ctx: &Ctx, cmd: &ListMessages) -> Result<Page<MessageView>> {
+    async fn list_messages_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListMessages,
+        print: &(impl Fn(MessageView) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
         let rows = self.store.rows(ctx.realm);
-        let mut reach = UserFilter::default();
-        narrow_to_reach(rows, &mut guard, &[permissions::MANAGE_MAIL], &mut reach).await?;
         let mut filter = MessageFilter {
             state: cmd.state,
             template: cmd.template,
             user: None,
             address: None,
-            within: reach.within,
-            people: reach.people,
-            before: self.cursor(ctx, &cmd.page)?,
+            reach: reachable_people(&mut guard, &[permissions::MANAGE_MAIL]).await?,
+            before: None,
         };
         match &cmd.recipient {
             Some(Handle::Id(id)) => filter.user = Some(UserId(*id)),
@@ -81,44 +88,7 @@ impl App {
             }
             None => {}
         }
-        self.page_of_messages(ctx, rows, &mut guard, filter, &cmd.page).await
-    }
-
-    /// Reads on until the page is full: what the filter finds beyond the caller's reach is passed over.
-    async fn page_of_messages<F: Facts>(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        mut filter: MessageFilter,
-        page: &Paging,
-    ) -> Result<Page<MessageView>>
-    where
-        Error: From<F::Fault>,
-    {
-        // What one may not see of a mail, one can't find it by either.
-        let by_address = filter.user.is_some() || filter.address.is_some();
-        let mut items = vec![];
-        loop {
-            let found = rows.list_messages(&filter, page.size + 1).await?;
-            let more = found.len() as u64 > page.size;
-            for message in found.into_iter().take(usize::try_from(page.size).unwrap_or(usize::MAX)) {
-                let id = message.id;
-                filter.before = Some(id);
-                match reached(guard, message.user).await? {
-                    Reached::NotAtAll => {}
-                    Reached::WithoutAddress if by_address => {}
-                    reached => items.push((message, reached)),
-                }
-                if items.len() as u64 == page.size {
-                    let next = if more { self.next_token(ctx, page, &id)? } else { String::new() };
-                    return Ok(Page { items: views(rows, items).await?, next });
-                }
-            }
-            if !more {
-                return Ok(Page { items: views(rows, items).await?, next: String::new() });
-            }
-        }
+        self.page(ctx, &cmd.page, Messages { rows, guard: &mut guard, filter, reached: BTreeMap::new() }, print).await
     }
 
     /// Puts dead letters back, due at once: all of them or none.
@@ -137,6 +107,51 @@ impl App {
             .await?;
         self.mail_waits.notify_one();
         Ok(done)
+    }
+}
+
+/// Mails, the newest first.
+struct Messages<'a, 'v> {
+    rows: ReadRows<'a>,
+    guard: &'a mut Reader<'v>,
+    filter: MessageFilter,
+    /// How far the caller reaches those that it sees.
+    reached: BTreeMap<MessageId, Reached>,
+}
+
+impl Listing for Messages<'_, '_> {
+    type At = MessageId;
+    type Row = Message;
+    type Item = MessageView;
+
+    async fn read(&mut self, before: Option<&MessageId>, limit: u64) -> Result<Vec<Message>> {
+        self.filter.before = before.copied();
+        Ok(self.rows.list_messages(&self.filter, limit).await?)
+    }
+
+    fn at(message: &Message) -> MessageId {
+        message.id
+    }
+
+    /// What one may not see of a mail, one can't find it by either.
+    async fn is_seen(&mut self, message: &Message) -> Result<bool> {
+        let by_address = self.filter.user.is_some() || self.filter.address.is_some();
+        let reached = reached(self.guard, message.user).await?;
+        self.reached.insert(message.id, reached);
+        Ok(match reached {
+            Reached::NotAtAll => false,
+            Reached::WithoutAddress => !by_address,
+            Reached::Whole => true,
+        })
+    }
+
+    async fn view(&mut self, messages: Vec<Message>) -> Result<Vec<MessageView>> {
+        let reached = std::mem::take(&mut self.reached);
+        let with_reach = |message: Message| {
+            let reached = reached.get(&message.id).copied().unwrap_or(Reached::WithoutAddress);
+            (message, reached)
+        };
+        views(self.rows, messages.into_iter().map(with_reach).collect()).await
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::facts::Facts;
+use super::gain::{Gain, Joining};
 use super::guard::permissions;
 use super::membership::company;
 use super::user::{check_etag, require_live};
@@ -15,10 +16,11 @@ use crate::domain::account::User;
 use crate::domain::catalogue::Role;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
-use crate::domain::ids::{OrganizationId, PrincipalId, RoleId};
+use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::organization::{Contact, Identifier, Member, Organization, claims, identifiers};
 use crate::domain::policy::Policy;
-use crate::domain::snapshot::{MembershipState, Scope};
+use crate::domain::registration::{Unfounded, founding_role};
+use crate::domain::snapshot::{Confers, MembershipState, Principal, Scope};
 use crate::store::Constraint;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +82,7 @@ impl App {
             let organization = new_organization(self, ctx, draft, &change.catalogue().policy)?;
             change.guard().await?.require(permissions::CREATE_ORGANIZATION, None, None).await?;
             change.require_no_opening(&organization.entitlements, Scope::Realm).await?;
+            change.require_no_way_into(&organization).await?;
             change.require_unrivalled(&organization).await?;
             let inserted = change.rows().insert_organization(&organization).await;
             taken(inserted, Constraint::OrganizationSlug, "slug", &organization.slug)?;
@@ -130,7 +133,7 @@ impl App {
                 let after = printed(&organization.identifiers);
                 change.record(Event::IdentifiersSet { organization: organization.id, before: printed(&before), after });
             }
-            Ok(organization)
+            change.organization_view(organization).await
         })
         .await
     }
@@ -233,6 +236,35 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Nobody makes an organization whose codes, or whose contact they are, open something to them that they could not
+    /// give.
+    ///
+    /// # Errors
+    /// ACTOR_WOULD_GAIN.
+    async fn require_no_way_into(&self, new: &Organization) -> Result<()> {
+        let policy = &self.catalogue().policy;
+        if policy.codes_alone_admit() && !new.identifiers.is_empty() {
+            let message = "knowing these codes, the caller could become a member";
+            let joining = Joining::New(&new.kind);
+            self.require_no_gain(message, |holder| self.gains_by_joining(holder, policy, joining)).await?;
+        }
+        let founds = policy.founding_role.as_deref().and_then(|name| self.catalogue().role_named(name));
+        let Some(role) = founds else { return Ok(()) };
+        let mut founders = BTreeSet::new();
+        for somebody in self.behind().await? {
+            let Some(user) = self.rows().user(UserId(somebody.0)).await? else { continue };
+            let unfounded = Unfounded { by_registration: false, has_members: false, is_led: false };
+            if founding_role(policy, new, &user.email, unfounded).is_some() {
+                founders.insert(somebody);
+            }
+        }
+        let founding = |holder: &Principal| match founders.contains(&holder.id) {
+            true => vec![Gain { confers: Confers::Role(role.id), scope: Scope::Realm, on_resource: false }],
+            false => vec![],
+        };
+        self.require_no_gain("as a contact of the organization, the caller could found it", founding).await
+    }
+
     /// Makes somebody a member by a call of the actor's, or finds them to be one.
     pub(super) async fn add(
         &mut self,
@@ -269,10 +301,8 @@ impl Change<'_> {
         organization: OrganizationId,
         attributes: &BTreeMap<String, String>,
     ) -> Result<()> {
-        if self.behind().await?.contains(&user) {
-            return Err(Error::refused(Reason::ActorWouldGain, "nobody makes themself a member"));
-        }
         let subject = self.principal(user).await?.ok_or_else(|| Error::not_found("user"))?;
+        self.require_not_for_oneself(subject.principal(), "nobody makes themself a member").await?;
         let asks = |role: &&Role| role.conditions.attributes.iter().any(|name| attributes.contains_key(name));
         let opened: Vec<RoleId> = self.catalogue().roles().filter(asks).map(|role| role.id).collect();
         for role in opened {

@@ -1,20 +1,17 @@
 //! Reading organizations: one, or a list that a query narrows and in which each is still decided by itself.
 
-use std::collections::BTreeSet;
-
 use super::error::{Error, Result};
-use super::facts::Facts;
-use super::guard::{Guard, permissions};
-use super::paging::{Page, Paging};
-use super::read::again;
+use super::guard::permissions;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::reachable;
+use super::read::{Reader, again};
 use super::{App, Ctx, Draft, Violation};
 use crate::cache::Freshness;
 use crate::domain::handle::Handle;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Identifier, IdentifierFault, Organization, identifiers};
 use crate::domain::policy::Policy;
-use crate::domain::snapshot::Confers;
-use crate::store::{OrganizationFilter, ReadRows, Within};
+use crate::store::{OrganizationFilter, ReadRows};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListOrganizations {
@@ -49,11 +46,21 @@ impl App {
     ///
     /// # Errors
     /// INVALID_FIELDS for an identifier that can't be one, PAGE_TOKEN_INVALID.
-    pub async fn list_organizations(&self, ctx: &Ctx, draft: &Draft<ListOrganizations>) -> Result<Page<Organization>> {
-        again(|| self.list_organizations_once(ctx, draft)).await
+    pub async fn list_organizations<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        draft: &Draft<ListOrganizations>,
+        print: impl Fn(Organization) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_organizations_once(ctx, draft, &print)).await
     }
 
-    async fn list_organizations_once(&self, ctx: &Ctx, draft: &Draft<ListOrganizations>) -> Result<Page<Organization>> {
+    async fn list_organizations_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        draft: &Draft<ListOrganizations>,
+        print: &(impl Fn(Organization) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let given = draft.said().identifier.as_ref();
         let read = given.map(|given| wanted(&view.catalogue().policy, given)).transpose();
@@ -65,70 +72,44 @@ impl App {
             suspended: cmd.suspended,
             identifier,
             entitlement: cmd.entitlement.clone(),
-            within: reachable(&mut guard).await?,
-            after: self.cursor(ctx, &cmd.page)?,
+            within: reachable(&mut guard, &[permissions::READ_ORGANIZATIONS]).await?,
+            after: None,
         };
-        self.page_of_organizations(ctx, self.store.rows(ctx.realm), &mut guard, filter, &cmd.page).await
-    }
-
-    /// Reads on until the page is full: what is in the filter but not the caller's to read is passed over.
-    async fn page_of_organizations<F: Facts>(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        mut filter: OrganizationFilter,
-        page: &Paging,
-    ) -> Result<Page<Organization>>
-    where
-        Error: From<F::Fault>,
-    {
-        // Who reads everywhere reads each.
-        let everywhere = filter.within.is_none();
-        let mut items: Vec<Organization> = vec![];
-        loop {
-            let found = rows.list_organizations(&filter, page.size + 1).await?;
-            let more = found.len() as u64 > page.size;
-            for organization in found.into_iter().take(usize::try_from(page.size).unwrap_or(usize::MAX)) {
-                let id = organization.id;
-                filter.after = Some(id);
-                if everywhere || guard.allows(permissions::READ_ORGANIZATIONS, Some(id), None).await? {
-                    items.push(organization);
-                }
-                if items.len() as u64 == page.size {
-                    let next = if more { self.next_token(ctx, page, &id)? } else { String::new() };
-                    return Ok(Page { items, next });
-                }
-            }
-            if !more {
-                return Ok(Page { items, next: String::new() });
-            }
-        }
+        let list = Organizations { rows: self.store.rows(ctx.realm), guard: &mut guard, filter };
+        self.page(ctx, &cmd.page, list, print).await
     }
 }
 
-/// Where the caller may read an organization at all: where something of theirs is scoped, where they are a member, and
-/// where a product is licensed that something realm-wide of theirs waits for. `None` = in every organization.
-async fn reachable<F: Facts>(guard: &mut Guard<'_, F>) -> Result<Option<Within>>
-where
-    Error: From<F::Fault>,
-{
-    if guard.allows(permissions::READ_ORGANIZATIONS, None, None).await? {
-        return Ok(None);
+/// Organizations, by id.
+struct Organizations<'a, 'v> {
+    rows: ReadRows<'a>,
+    guard: &'a mut Reader<'v>,
+    filter: OrganizationFilter,
+}
+
+impl Listing for Organizations<'_, '_> {
+    type At = OrganizationId;
+    type Row = Organization;
+    type Item = Organization;
+
+    async fn read(&mut self, after: Option<&OrganizationId>, limit: u64) -> Result<Vec<Organization>> {
+        self.filter.after = after.copied();
+        Ok(self.rows.list_organizations(&self.filter, limit).await?)
     }
-    let (caller, catalogue) = (guard.actor.principal(), guard.facts.catalogue());
-    let scoped = caller.entries.iter().filter_map(|entry| entry.scope.organization());
-    let organizations: BTreeSet<OrganizationId> =
-        scoped.chain(caller.active_memberships().map(|held| held.organization)).collect();
-    let realm_wide = caller.entries.iter().filter(|entry| entry.scope.organization().is_none());
-    let roles = realm_wide.filter_map(|entry| match entry.confers {
-        Confers::Role(role) => Some(role),
-        Confers::Grant { .. } => None,
-    });
-    let waiting =
-        roles.flat_map(|role| catalogue.with_included(role)).flat_map(|role| &role.conditions.any_entitlement);
-    let licensed: BTreeSet<String> = waiting.cloned().collect();
-    Ok(Some(Within { organizations: organizations.into_iter().collect(), licensed: licensed.into_iter().collect() }))
+
+    fn at(organization: &Organization) -> OrganizationId {
+        organization.id
+    }
+
+    /// Who reads everywhere reads each.
+    async fn is_seen(&mut self, organization: &Organization) -> Result<bool> {
+        let everywhere = self.filter.within.is_none();
+        Ok(everywhere || self.guard.allows(permissions::READ_ORGANIZATIONS, Some(organization.id), None).await?)
+    }
+
+    async fn view(&mut self, organizations: Vec<Organization>) -> Result<Vec<Organization>> {
+        Ok(organizations)
+    }
 }
 
 /// The identifier that is looked for, in the form in which it is stored.

@@ -47,7 +47,7 @@ impl App {
     /// NOT_FOUND for a service account; INVALID_FIELDS, PASSWORD_WRONG, a gate, RATE_LIMITED, OVERLOADED.
     pub async fn change_password(&self, ctx: &Ctx, cmd: &ChangePassword) -> Result<Done<PasswordChanged>> {
         let account = self.own_account(ctx).await?;
-        self.hasher.require_room(ctx.peer)?;
+        self.hasher.require_room(ctx.network())?;
         let policy = self.policy(ctx).await?;
         let session = match ctx.actor {
             Actor::Principal { session, .. } => session,
@@ -67,7 +67,7 @@ impl App {
             return Err(Error::field(NEW_PASSWORD, "is the current password"));
         }
         let new = self.password_for(ctx, &account.user, &cmd.new, NEW_PASSWORD).await?;
-        let new = self.hasher.hash(ctx.peer, new).await?.expose();
+        let new = self.hasher.hash(ctx.network(), new).await?.expose();
         self.write(ctx, async |change: &mut Change<'_>| change.change_password(account, new).await).await
     }
 
@@ -82,7 +82,7 @@ impl App {
         typed: &Secret<String>,
         hash: Option<&PasswordHash>,
     ) -> Result<Verified> {
-        match self.hasher.verify(ctx.peer, typed.expose(), hash).await {
+        match self.hasher.verify(ctx.network(), typed.expose(), hash).await {
             Ok(verified) => Ok(verified),
             Err(error) => {
                 self.give_back(ctx, attempt).await;

@@ -54,7 +54,6 @@ impl App {
     /// # Errors
     /// INVALID_FIELDS; CODE_INVALID, whatever is wrong with the code or keeps the account; RATE_LIMITED, OVERLOADED.
     pub async fn reset_password(&self, ctx: &Ctx, cmd: &ResetPassword) -> Result<Done<Vec<FailingGate>>> {
-        self.limits.admit_source(ctx)?;
         let held = match PresentedCode::parse(cmd.code.expose()) {
             Some(presented) => self.held_code(ctx, &presented, Purpose::ResetPassword).await?,
             None => Held::Nothing,
@@ -71,7 +70,7 @@ impl App {
             Held::Nothing => return Err(invalid()),
         };
         let new = self.password_for(ctx, &account.user, &cmd.new, NEW_PASSWORD).await?;
-        let new = self.hasher.hash(ctx.peer, new).await?.expose();
+        let new = self.hasher.hash(ctx.network(), new).await?.expose();
         self.write(ctx, async |change: &mut Change<'_>| {
             let user = change.spend_reset(&code, &account).await?;
             change.reset_password(user, &new).await

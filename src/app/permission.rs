@@ -5,17 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result, Violation};
 use super::facts::Facts;
 use super::guard::permissions;
-use super::paging::{Page, Paging};
+use super::paging::{Listing, Page, Paging, Weighed};
 use super::read::again;
 use super::write::{Change, Done};
-use super::{App, Ctx, Reason};
-use crate::cache::Freshness;
+use super::{App, Ctx, Reason, Record};
+use crate::cache::{Freshness, View};
 use crate::domain::catalogue::{Catalogue, PERMISSIONS_MAX, Permission};
 use crate::domain::event::Event;
 use crate::domain::permission::reserved::is_platform;
 use crate::domain::permission::{Pattern, PermissionName};
 use crate::domain::policy_rules::Contradiction;
 use crate::domain::time::Timestamp;
+use crate::store::ReadRows;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclarePermission {
@@ -97,32 +98,59 @@ impl App {
     ///
     /// # Errors
     /// The nearest miss; PAGE_TOKEN_INVALID.
-    pub async fn list_permissions(&self, ctx: &Ctx, cmd: &ListPermissions) -> Result<Page<PermissionView>> {
+    pub async fn list_permissions<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListPermissions,
+        print: impl Fn(PermissionView) -> T + Sync,
+    ) -> Result<Page<T>> {
         again(|| async {
             let view = self.view(ctx, Freshness::Latest).await?;
             self.guard(ctx, &view).await?.require_somewhere(permissions::READ_ROLES).await?;
-            let after: Option<String> = self.cursor(ctx, &cmd.page)?;
-            let listed = |permission: &&Permission| {
-                let name = permission.name.as_str();
-                after.as_deref().is_none_or(|after| after < name)
-                    && !is_platform(name)
-                    && name.contains(cmd.name.as_str())
-                    && cmd.section.as_ref().is_none_or(|section| permission.section == *section)
-                    && cmd.retired.is_none_or(|retired| permission.retired == retired)
-            };
-            let all = view.catalogue().permissions().map(|(_, permission)| permission);
-            let most = usize::try_from(cmd.page.size).unwrap_or(usize::MAX).saturating_add(1);
-            let found: Vec<_> = all.filter(listed).take(most).collect();
-            let (items, next) = self.cut(ctx, &cmd.page, found, |permission| permission.name.to_string())?;
-            let names: Vec<_> = items.iter().map(|permission| permission.name.as_str()).collect();
-            let declared = self.store.rows(ctx.realm).declared_at(&names).await?;
-            let shown = |permission: &Permission| PermissionView {
-                declared_at: declared.get(permission.name.as_str()).copied(),
-                permission: permission.clone(),
-            };
-            Ok(Page { items: items.into_iter().map(shown).collect(), next })
+            self.page(ctx, &cmd.page, Permissions { rows: self.store.rows(ctx.realm), view: &view, cmd }, &print).await
         })
         .await
+    }
+}
+
+/// Declared permissions, by name; those of the platform are its own business.
+struct Permissions<'a> {
+    rows: ReadRows<'a>,
+    view: &'a View<'a, Record>,
+    cmd: &'a ListPermissions,
+}
+
+impl Listing for Permissions<'_> {
+    type At = String;
+    type Row = Permission;
+    type Item = PermissionView;
+
+    async fn read(&mut self, after: Option<&String>, limit: u64) -> Result<Vec<Permission>> {
+        let ListPermissions { name: part, section, retired, page: _ } = self.cmd;
+        let listed = |permission: &&Permission| {
+            let name = permission.name.as_str();
+            after.is_none_or(|after| after.as_str() < name)
+                && !is_platform(name)
+                && name.contains(part.as_str())
+                && section.as_ref().is_none_or(|section| permission.section == *section)
+                && retired.is_none_or(|retired| permission.retired == retired)
+        };
+        let all = self.view.catalogue().permissions().map(|(_, permission)| permission);
+        Ok(all.filter(listed).take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
+    }
+
+    fn at(permission: &Permission) -> String {
+        permission.name.to_string()
+    }
+
+    async fn view(&mut self, permissions: Vec<Permission>) -> Result<Vec<PermissionView>> {
+        let names: Vec<_> = permissions.iter().map(|permission| permission.name.as_str()).collect();
+        let declared = self.rows.declared_at(&names).await?;
+        let view = |permission: Permission| PermissionView {
+            declared_at: declared.get(permission.name.as_str()).copied(),
+            permission,
+        };
+        Ok(permissions.into_iter().map(view).collect())
     }
 }
 
@@ -135,11 +163,12 @@ pub(super) fn undeclared(catalogue: &Catalogue, field: &str, pattern: &Pattern) 
 
 /// What is wrong with a name that is no permission of the realm.
 pub(super) fn undeclared_name(catalogue: &Catalogue, field: &str, name: &str) -> Violation {
-    let hint = catalogue.closest(name).map(|closest| format!("; {closest:?} is", closest = closest.as_str()));
+    let closest = catalogue.closest(name).map(|closest| closest.as_str().to_owned());
+    let hint = closest.iter().map(|closest| format!("; {closest:?} is")).collect::<String>();
     Violation {
-        field: field.to_owned(),
-        description: format!("{name:?} is no declared permission{}", hint.unwrap_or_default()),
         reason: Some(Reason::PermissionUndeclared),
+        facts: closest.into_iter().map(|closest| ("closest", closest)).collect(),
+        ..Violation::new(field, format!("{name:?} is no declared permission{hint}"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::error::{Error, Result};
 use super::facts::Facts;
+use super::gain::Joining;
 use super::guard::permissions;
 use super::user::find_role;
 use super::write::Change;
@@ -47,7 +48,8 @@ impl Change<'_> {
     /// Requires that what the policy confers from now on is the caller's to give.
     ///
     /// # Errors
-    /// NOT_CONTAINED and ROLE_RESTRICTED for the founding role and for what it lets be given; ACTOR_WOULD_GAIN for deeper teams, if the caller has one.
+    /// NOT_CONTAINED and ROLE_RESTRICTED for the founding role and for what it lets be given; ACTOR_WOULD_GAIN for what
+    /// would be open to the caller itself: deeper teams, if it has one, and memberships by codes alone.
     pub(super) async fn require_may_confer(&self, rewrite: &Rewrite<'_>) -> Result<()> {
         let Rewrite { before, after } = rewrite;
         let mut guard = self.guard().await?;
@@ -64,6 +66,7 @@ impl Change<'_> {
             guard.require_contained(&Confers::Role(role), Scope::Realm, false, None, actor).await?;
             self.require_may_pass_on(passed_on(self.catalogue(), &[role]), Scope::Realm, None).await?;
         }
+        self.require_no_way_in_by(rewrite).await?;
         let deepens = before.team == Team::Direct && after.team == Team::Chain;
         if deepens && !guard.allows(permissions::ESCALATE, None, None).await? {
             for leader in self.behind().await? {
@@ -73,6 +76,24 @@ impl Change<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where codes alone make members, nobody opens to themself what comes with a membership and they could not give.
+    ///
+    /// # Errors
+    /// ACTOR_WOULD_GAIN.
+    async fn require_no_way_in_by(&self, rewrite: &Rewrite<'_>) -> Result<()> {
+        let opens = rewrite.changes(|policy| &policy.self_registration)
+            || rewrite.changes(|policy| &policy.approval)
+            || rewrite.changes(|policy| &policy.code_schemes)
+            || rewrite.changes(|policy| &policy.organizations_per_user)
+            || rewrite.changes(|policy| &policy.reregistration_after_reject)
+            || rewrite.changes(|policy| &policy.kinds);
+        if !(opens && rewrite.after.codes_alone_admit()) {
+            return Ok(());
+        }
+        let message = "by this policy the caller could become a member by codes alone";
+        self.require_no_gain(message, |holder| self.gains_by_joining(holder, rewrite.after, Joining::Any)).await
     }
 
     /// Requires that the policy can work in this realm.

@@ -3,9 +3,12 @@
 use super::error::{Error, Result};
 use super::guard::Guard;
 use super::{Actor, App, Ctx, Record};
-use crate::cache::{Freshness, GATHER_AGAIN, Subject, View};
+use crate::cache::{Freshness, GATHER_AGAIN, READ_AGAIN, ReadSet, Subject, View};
 use crate::domain::decision::CompiledPrincipal;
 use std::sync::Arc;
+
+/// The guard of a call that reads.
+pub(super) type Reader<'a> = Guard<'a, View<'a, Record>>;
 
 impl App {
     /// A view of the realm of a call.
@@ -13,7 +16,20 @@ impl App {
     /// # Errors
     /// UNAVAILABLE.
     pub(crate) async fn view(&self, ctx: &Ctx, freshness: Freshness) -> Result<View<'_, Record>> {
-        self.snapshots.view(ctx.realm, freshness).await?.ok_or_else(|| Error::internal("the realm of the call is gone"))
+        self.snapshots.view(ctx.realm, freshness).await?.ok_or_else(gone)
+    }
+
+    /// A view for a read that may be long: see [`again_with`].
+    ///
+    /// # Errors
+    /// UNAVAILABLE.
+    pub(crate) async fn view_of<'a>(
+        &'a self,
+        ctx: &Ctx,
+        freshness: Freshness,
+        reads: &'a ReadSet,
+    ) -> Result<View<'a, Record>> {
+        self.snapshots.view_of(ctx.realm, freshness, reads).await?.ok_or_else(gone)
     }
 
     /// The principal that acts, as the view has it.
@@ -32,21 +48,50 @@ impl App {
     ///
     /// # Errors
     /// As [`App::acting`].
-    pub(crate) async fn guard<'a>(&self, ctx: &Ctx, view: &'a View<'a, Record>) -> Result<Guard<'a, View<'a, Record>>> {
+    pub(crate) async fn guard<'a>(&self, ctx: &Ctx, view: &'a View<'a, Record>) -> Result<Reader<'a>> {
         Ok(Guard::new(view, self.acting(ctx, view).await?, ctx.now))
     }
 }
 
-/// Does it again while the realm moves on under it, a few times.
+fn gone() -> Error {
+    Error::internal("the realm of the call is gone")
+}
+
+/// Does it again while facts change under it, a few times.
 ///
 /// # Errors
-/// UNAVAILABLE if the realm does not stand still; else those of what is done.
-pub(crate) async fn again<T, F: Future<Output = Result<T>>>(mut once: impl FnMut() -> F) -> Result<T> {
-    for _ in 0..GATHER_AGAIN {
+/// UNAVAILABLE if they do not stand still; else those of what is done.
+pub(crate) async fn again<T, F: Future<Output = Result<T>>>(once: impl FnMut() -> F) -> Result<T> {
+    attempts(GATHER_AGAIN, once).await
+}
+
+/// Does it again with everything that it has read so far, until it was read at one revision: a batch, a list.
+///
+/// # Errors
+/// As [`again`].
+pub(crate) async fn again_with<T, F: Future<Output = Result<T>>>(
+    reads: &ReadSet,
+    mut once: impl FnMut() -> F,
+) -> Result<T> {
+    attempts(READ_AGAIN, || {
+        let attempt = once();
+        async move {
+            let outcome = attempt.await;
+            if matches!(outcome, Err(Error::Moved)) {
+                reads.record();
+            }
+            outcome
+        }
+    })
+    .await
+}
+
+async fn attempts<T, F: Future<Output = Result<T>>>(repeats: usize, mut once: impl FnMut() -> F) -> Result<T> {
+    for _ in 0..=repeats {
         match once().await {
             Err(Error::Moved) => {}
             outcome => return outcome,
         }
     }
-    once().await
+    Err(Error::unavailable())
 }

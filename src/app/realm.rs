@@ -19,6 +19,7 @@ use crate::domain::policy::Policy;
 use crate::domain::realm::{Position, Realm, SigningKeyRow};
 use crate::domain::setting::Setting;
 use crate::domain::time::Timestamp;
+use crate::domain::workload::SpiffePrefix;
 use crate::store::Constraint;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +35,7 @@ pub struct UpdateRealm {
     pub realm: Option<String>,
     pub title: Option<String>,
     pub suspended: Option<bool>,
+    pub spiffe_prefixes: Option<Vec<SpiffePrefix>>,
     pub settings: Vec<Setting>,
     pub etag: Option<String>,
 }
@@ -58,12 +60,12 @@ impl App {
         .await
     }
 
-    /// Changes a realm's title, state or policy.
+    /// Changes a realm's title, state, policy or SPIFFE prefixes.
     ///
     /// # Errors
     /// INVALID_FIELDS, also for mails that can't be filled and a base URL of an origin that the server does not allow;
-    /// NOT_FOUND for another realm than the caller's; a nearest miss;
-    /// PERMISSION_MISSING for the state; NOT_CONTAINED and ACTOR_WOULD_GAIN for what the policy confers;
+    /// NOT_FOUND for another realm than the caller's; a nearest miss; PERMISSION_MISSING for the state and the SPIFFE
+    /// prefixes, IDENTIFIER_TAKEN for those; NOT_CONTAINED and ACTOR_WOULD_GAIN for what the policy confers;
     /// ETAG_MISMATCH; POLICY_IMPOSSIBLE with every contradiction.
     pub async fn update_realm(&self, ctx: &Ctx, draft: &Draft<UpdateRealm>) -> Result<Done<Realm>> {
         let settings = &draft.said().settings;
@@ -73,7 +75,7 @@ impl App {
         let ctx = self.in_named_realm(ctx, cmd.realm.as_deref()).await?;
         self.write(&ctx, async |change: &mut Change<'_>| {
             change.guard().await?.require(permissions::CONFIGURE, None, None).await?;
-            if cmd.suspended.is_some() {
+            if cmd.suspended.is_some() || cmd.spiffe_prefixes.is_some() {
                 require_platform(change.ctx)?;
             }
             let found = change.rows().realm().await?;
@@ -99,6 +101,7 @@ impl App {
             platform: false,
             suspended: false,
             policy: Policy::default(),
+            spiffe_prefixes: vec![],
             position: Position { revision: first, mark: random_mark() },
             catalogue_revision: first,
             version: 1,
@@ -134,7 +137,7 @@ impl App {
     pub(super) async fn named_realm(&self, ctx: &Ctx, named: Option<&str>) -> Result<Ctx> {
         let Some(named) = named else { return Ok(ctx.clone()) };
         let theirs = |realm: &RealmId| *realm == ctx.realm || matches!(ctx.actor, Actor::Platform { .. });
-        let realm = self.realm_named(named).await?.filter(theirs).ok_or_else(|| Error::not_found("realm"))?;
+        let realm = self.realm_named(named, ctx.peer).await?.filter(theirs).ok_or_else(|| Error::not_found("realm"))?;
         Ok(Ctx { realm, ..ctx.clone() })
     }
 }
@@ -168,7 +171,32 @@ impl Change<'_> {
             written.insert("state", (state(realm.suspended), state(suspended)));
             realm.suspended = suspended;
         }
+        if let Some(prefixes) = cmd.spiffe_prefixes.as_ref().filter(|prefixes| **prefixes != realm.spiffe_prefixes) {
+            self.require_own_prefixes(prefixes).await?;
+            written.insert("spiffe_prefixes", (json!(realm.spiffe_prefixes), json!(prefixes)));
+            realm.spiffe_prefixes.clone_from(prefixes);
+        }
         Ok(written)
+    }
+
+    /// Requires that no workload of another realm could be named by these.
+    ///
+    /// # Errors
+    /// IDENTIFIER_TAKEN.
+    async fn require_own_prefixes(&self, prefixes: &[SpiffePrefix]) -> Result<()> {
+        let others = self.tx().other_spiffe_prefixes().await?;
+        for prefix in prefixes {
+            let taken = match others.iter().find(|(_, other)| other.overlaps(prefix)) {
+                Some((realm, other)) => Some(format!("the realm {realm} has {}", other.as_str())),
+                None => self.tx().other_spiffe_id(prefix).await?.map(|id| format!("another realm's account is {id}")),
+            };
+            if let Some(by) = taken {
+                let message = format!("{} is not free: {by}", prefix.as_str());
+                let facts = vec![("scheme", "spiffe_prefixes".to_owned())];
+                return Err(Error::refused_with(Reason::IdentifierTaken, message, facts));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::error::Result;
 use super::guard::permissions;
-use super::paging::{Page, Paging};
+use super::paging::{Listing, Page, Paging, Weighed};
 use super::read::again;
 use super::realm::require_platform;
 use super::{App, Ctx, Error};
 use crate::cache::Freshness;
+use crate::domain::ids::RealmId;
 use crate::domain::realm::Realm;
+use crate::store::Store;
 
 impl App {
     /// A realm: that of the call, or, for platform accounts, the one that they name.
@@ -29,15 +31,34 @@ impl App {
     ///
     /// # Errors
     /// PERMISSION_MISSING for anybody but the platform; PAGE_TOKEN_INVALID.
-    pub async fn list_realms(&self, ctx: &Ctx, page: &Paging) -> Result<Page<Realm>> {
+    pub async fn list_realms<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        page: &Paging,
+        print: impl Fn(Realm) -> T + Sync,
+    ) -> Result<Page<T>> {
         require_platform(ctx)?;
-        let mut items = self.store.list_realms(self.cursor(ctx, page)?, page.size + 1).await?;
-        let more = items.len() as u64 > page.size;
-        items.truncate(usize::try_from(page.size).unwrap_or(usize::MAX));
-        let next = match items.last().filter(|_| more) {
-            Some(last) => self.next_token(ctx, page, &last.id)?,
-            None => String::new(),
-        };
-        Ok(Page { items, next })
+        self.page(ctx, page, Realms(&self.store), &print).await
+    }
+}
+
+/// All realms but the platform's own, by id.
+struct Realms<'a>(&'a Store);
+
+impl Listing for Realms<'_> {
+    type At = RealmId;
+    type Row = Realm;
+    type Item = Realm;
+
+    async fn read(&mut self, after: Option<&RealmId>, limit: u64) -> Result<Vec<Realm>> {
+        Ok(self.0.list_realms(after.copied(), limit).await?)
+    }
+
+    fn at(realm: &Realm) -> RealmId {
+        realm.id
+    }
+
+    async fn view(&mut self, realms: Vec<Realm>) -> Result<Vec<Realm>> {
+        Ok(realms)
     }
 }

@@ -134,6 +134,9 @@ reasons! {
     Unavailable "UNAVAILABLE" Unavailable
     DeadlineExceeded "DEADLINE_EXCEEDED" DeadlineExceeded
     Internal "INTERNAL" Internal
+    TooManyFollowers "TOO_MANY_FOLLOWERS" ResourceExhausted
+    ShuttingDown "SHUTTING_DOWN" Unavailable
+    CompressionUnsupported "COMPRESSION_UNSUPPORTED" Unimplemented
 }
 
 impl From<Gate> for Reason {

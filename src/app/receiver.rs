@@ -4,7 +4,7 @@
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, NOBODY, nobody, permissions};
-use super::user::find_user;
+use super::resolve::principal_id;
 use super::write::Change;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{OrganizationId, PrincipalId, UserId};
@@ -44,14 +44,7 @@ impl Change<'_> {
     /// A principal named by its id, a user's e-mail address or a service account's name. Whether the caller may know of
     /// it is yet to be asked, and so is whether there is one: [`Change::scope_for`].
     pub(super) async fn receiver(&self, handle: &Handle) -> Result<Receiver> {
-        let id = match handle {
-            Handle::Id(id) => Some(PrincipalId(*id)),
-            Handle::Natural(email) if email.contains('@') => {
-                find_user(self.rows(), handle).await?.map(|user| user.id.into())
-            }
-            Handle::Natural(name) => self.rows().service_account_named(name).await?.map(|account| account.id.into()),
-        };
-        match id {
+        match principal_id(self.rows(), handle).await? {
             Some(id) => self.receiver_of(id).await?.ok_or_else(|| Error::not_found("principal")),
             None => {
                 // In place of the holds and the facts of whom there is.

@@ -6,7 +6,6 @@
 //! of an account is not counted: it is a line by itself, with the id of its request, and written at once.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,6 +15,7 @@ use super::{App, Ctx, Reason};
 use crate::crypto::random_mark;
 use crate::domain::audit::{AuditLine, Outcome};
 use crate::domain::ids::{EventId, PrincipalId, RealmId, UserId};
+use crate::domain::source::Network;
 use crate::domain::time::Timestamp;
 use crate::store::{self, Lock};
 
@@ -38,7 +38,7 @@ struct Line {
 /// Who was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Whom {
-    Source(IpAddr),
+    Source(Network),
     Account(PrincipalId),
     /// So many were refused at once that they are not told apart.
     Anybody,
@@ -79,7 +79,7 @@ impl App {
     /// Counts a refused public call, whoever makes it; of others, see [`App::note_refusal`].
     pub fn count_refusal(&self, ctx: &Ctx, reason: Reason) {
         if ctx.aimed.is_public() {
-            let source = ctx.peer.map_or(Whom::Anybody, Whom::Source);
+            let source = ctx.network().map_or(Whom::Anybody, Whom::Source);
             let whom = ctx.actor.id().map_or(source, Whom::Account);
             self.refusals.add(Line { about: ctx.aimed.at(), ..Line::of(ctx, reason, whom) }, 1);
         }

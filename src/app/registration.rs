@@ -86,7 +86,7 @@ impl App {
         let place = place(rows, policy, &codes, found).await?;
         let id = UserId(self.clock.new_id());
         let approvers = self.approvers_of(ctx, id, &place).await?;
-        let password_hash = self.hasher.hash(ctx.peer, password).await?.expose();
+        let password_hash = self.hasher.hash(ctx.network(), password).await?.expose();
         let newcomer = Newcomer { id, email, said, codes, password_hash, approvers };
         self.tell_registration(ctx, policy, &newcomer, &place).await
     }

@@ -2,13 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, Result};
-use super::facts::Facts;
-use super::guard::{Guard, permissions};
-use super::paging::{Page, Paging};
-use super::read::again;
-use super::user::{UserView, user_view};
-use super::users::narrow_to_reach;
+use super::error::Result;
+use super::guard::permissions;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::reachable_people;
+use super::read::{Reader, again};
+use super::user::{UserView, user_views};
 use super::{App, Ctx};
 use crate::cache::Freshness;
 use crate::domain::account::{ApprovalState, User};
@@ -18,9 +17,6 @@ use crate::domain::organization::Member;
 use crate::domain::snapshot::MembershipState;
 use crate::domain::time::{Timestamp, days};
 use crate::store::{GivenCodes, ReadRows, UserFilter};
-
-/// How many users are read at once, at least: not everybody who waits is the caller's to decide on.
-const READ_MIN: u64 = 50;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListRegistrations {
@@ -40,7 +36,7 @@ pub struct Registration {
 }
 
 /// The last one of a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 struct Cursor {
     user: UserId,
     organization: Option<OrganizationId>,
@@ -51,104 +47,122 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization that the caller can't read.
-    pub async fn list_registrations(&self, ctx: &Ctx, cmd: &ListRegistrations) -> Result<Page<Registration>> {
-        again(|| self.list_registrations_once(ctx, cmd)).await
+    pub async fn list_registrations<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListRegistrations,
+        print: impl Fn(Registration) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_registrations_once(ctx, cmd, &print)).await
     }
 
-    async fn list_registrations_once(&self, ctx: &Ctx, cmd: &ListRegistrations) -> Result<Page<Registration>> {
+    async fn list_registrations_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListRegistrations,
+        print: &(impl Fn(Registration) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
-        let rows = self.store.rows(ctx.realm);
         let mut filter = UserFilter { pending: true, ..UserFilter::default() };
         if let Some(handle) = &cmd.organization {
             filter.organization = Some(self.readable_organization(&mut guard, handle).await?);
         }
-        narrow_to_reach(rows, &mut guard, &[permissions::APPROVE], &mut filter).await?;
-        let size = usize::try_from(cmd.page.size).unwrap_or(usize::MAX);
-        let from = self.cursor::<Cursor>(ctx, &cmd.page)?;
-        let mut found = collect(rows, &mut guard, filter, from, size).await?;
-        let next = match found.get(size.saturating_sub(1)).filter(|_| found.len() > size) {
-            Some((cursor, _)) => self.next_token(ctx, &cmd.page, cursor)?,
-            None => String::new(),
-        };
-        found.truncate(size);
-        Ok(Page { items: found.into_iter().map(|(_, registration)| registration).collect(), next })
+        filter.reach = reachable_people(&mut guard, &[permissions::APPROVE]).await?;
+        let list = Registrations { rows: self.store.rows(ctx.realm), guard: &mut guard, filter };
+        self.page(ctx, &cmd.page, list, print).await
     }
 }
 
-/// Reads on until there is one more than fits on the page, or nobody is left.
-async fn collect<F: Facts>(
-    rows: ReadRows<'_>,
-    guard: &mut Guard<'_, F>,
-    mut filter: UserFilter,
-    from: Option<Cursor>,
-    size: usize,
-) -> Result<Vec<(Cursor, Registration)>>
-where
-    Error: From<F::Fault>,
-{
-    let mut found = vec![];
-    if let Some(Cursor { user, organization: Some(last) }) = from
-        && let Some(user) = rows.user(user).await?
-    {
-        let mut rest = registrations(rows, guard, &user, filter.organization).await?;
-        rest.retain(|(cursor, _)| cursor.organization > Some(last));
-        found.append(&mut rest);
-    }
-    filter.after = from.map(|cursor| cursor.user);
-    let limit = u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1).max(READ_MIN);
-    loop {
-        let users = rows.list_users(&filter, limit).await?;
-        for user in &users {
-            filter.after = Some(user.id);
-            found.append(&mut registrations(rows, guard, user, filter.organization).await?);
-            if found.len() > size {
-                return Ok(found);
+/// Who waits for a decision, and where: by user, then by organization.
+struct Registrations<'a, 'v> {
+    rows: ReadRows<'a>,
+    guard: &'a mut Reader<'v>,
+    filter: UserFilter,
+}
+
+impl Listing for Registrations<'_, '_> {
+    type At = Cursor;
+    type Row = (User, Option<Member>);
+    type Item = Registration;
+
+    /// Whoever waits in several organizations is several rows, so that a page may begin in the middle of them.
+    async fn read(&mut self, after: Option<&Cursor>, limit: u64) -> Result<Vec<Self::Row>> {
+        let mut found = vec![];
+        if let Some(last) = after {
+            found = self.waiting(self.rows.users_of(&[last.user]).await?).await?;
+            found.retain(|row| Self::at(row) > *last);
+        }
+        self.filter.after = after.map(|last| last.user);
+        while (found.len() as u64) < limit {
+            let users = self.rows.list_users(&self.filter, limit).await?;
+            let ended = (users.len() as u64) < limit;
+            self.filter.after = users.last().map(|user| user.id).or(self.filter.after);
+            found.append(&mut self.waiting(users).await?);
+            if ended {
+                break;
             }
         }
-        if (users.len() as u64) < limit {
-            return Ok(found);
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn at((user, member): &Self::Row) -> Cursor {
+        Cursor { user: user.id, organization: member.as_ref().map(|member| member.organization) }
+    }
+
+    async fn is_seen(&mut self, (user, member): &Self::Row) -> Result<bool> {
+        match self.guard.facts.principal(user.id.into()).await? {
+            Some(newcomer) => {
+                self.guard.approves(newcomer.principal(), member.as_ref().map(|member| member.organization)).await
+            }
+            None => Ok(false),
         }
+    }
+
+    async fn view(&mut self, rows: Vec<Self::Row>) -> Result<Vec<Registration>> {
+        let (users, members): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+        let mut codes = self.rows.codes_of(&ids).await?;
+        let organizations: Vec<_> = members.iter().flatten().map(|member| member.organization).collect();
+        let slugs = self.rows.slugs(&organizations).await?;
+        let waits = days(self.guard.facts.catalogue().policy.registration_days);
+        let view = |(user, member): (UserView, Option<Member>)| {
+            let organization = member.as_ref().map(|member| member.organization);
+            let registered_at = member.map_or(user.user.created_at, |member| member.created_at);
+            Registration {
+                codes: organization.and_then(|id| codes.remove(&(user.user.id, id))).unwrap_or_default(),
+                organization: organization.map(|id| (id, slugs.get(&id).cloned().unwrap_or_default())),
+                registered_at,
+                expires_at: registered_at.after(waits),
+                user,
+            }
+        };
+        Ok(user_views(self.rows, self.guard, users).await?.into_iter().zip(members).map(view).collect())
     }
 }
 
-/// Where this user waits, as far as the caller decides on it.
-async fn registrations<F: Facts>(
-    rows: ReadRows<'_>,
-    guard: &mut Guard<'_, F>,
-    user: &User,
-    within: Option<OrganizationId>,
-) -> Result<Vec<(Cursor, Registration)>>
-where
-    Error: From<F::Fault>,
-{
-    let Some(subject) = guard.facts.principal(user.id.into()).await? else { return Ok(vec![]) };
-    let memberships = rows.memberships(user.id).await?;
-    let mut found = vec![];
-    for place in waits_in(user, &memberships) {
-        let organization = place.map(|member| member.organization);
-        let asked = within.is_none() || within == organization;
-        if !asked || !guard.approves(subject.principal(), organization).await? {
-            continue;
-        }
-        let registered_at = place.map_or(user.created_at, |member| member.created_at);
-        let mut codes = rows.codes_of(user.id).await?;
-        let mut slugs = rows.slugs(organization.as_slice()).await?;
-        let registration = Registration {
-            user: user_view(rows, guard, user.clone()).await?,
-            organization: organization.map(|id| (id, slugs.remove(&id).unwrap_or_default())),
-            codes: organization.and_then(|id| codes.remove(&id)).unwrap_or_default(),
-            registered_at,
-            expires_at: registered_at.after(days(guard.facts.catalogue().policy.registration_days)),
+impl Registrations<'_, '_> {
+    /// Where these users wait, as far as it was asked for.
+    async fn waiting(&self, users: Vec<User>) -> Result<Vec<(User, Option<Member>)>> {
+        let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+        let memberships = self.rows.memberships_of(&ids).await?;
+        let asked = |member: &Option<&Member>| {
+            self.filter.organization.is_none_or(|asked| member.is_some_and(|member| member.organization == asked))
         };
-        found.push((Cursor { user: user.id, organization }, registration));
+        let living = users.into_iter().filter(|user| user.deleted_at.is_none());
+        let waits = |user: User| {
+            let own: Vec<_> = memberships.iter().filter(|member| member.user == user.id).collect();
+            let places = waits_in(&user, &own).into_iter().filter(asked).map(Option::<&Member>::cloned);
+            places.map(|place| (user.clone(), place)).collect::<Vec<_>>()
+        };
+        Ok(living.flat_map(waits).collect())
     }
-    Ok(found)
 }
 
 /// The memberships that wait; for an account that waits with none of them, those that it has, or no organization.
-fn waits_in<'a>(user: &User, memberships: &'a [Member]) -> Vec<Option<&'a Member>> {
-    let in_state = |state| memberships.iter().filter(move |held| held.state == state).map(Some);
+fn waits_in<'a>(user: &User, memberships: &[&'a Member]) -> Vec<Option<&'a Member>> {
+    let in_state = |state| memberships.iter().copied().filter(move |held| held.state == state).map(Some);
     let waiting: Vec<_> = in_state(MembershipState::Pending).collect();
     match user.approval.state {
         ApprovalState::Pending if memberships.is_empty() => vec![None],

@@ -79,8 +79,13 @@ impl App {
 
 impl Change<'_> {
     /// What a definition confers by itself: the right to pass roles on, and, where the policy gives the role, all of it.
+    /// Who may assign restricted roles needs nothing of what those confer: whoever makes one does.
     async fn require_may_define(&self, role: &Role) -> Result<()> {
         let catalogue = self.catalogue();
+        match is_restricted(catalogue, role) {
+            true => self.require_contained_realm_wide(&role.grants, &role.includes).await?,
+            false => self.require_no_laundering(role).await?,
+        }
         let founding = catalogue.policy.founding_role.as_deref() == Some(&*role.name);
         let by_policy = role.assignable.default != DefaultFor::No || founding;
         let mut named: BTreeSet<RoleId> = role.may_assign.iter().copied().collect();
@@ -97,11 +102,21 @@ impl Change<'_> {
 
     /// Rule 3, realm-wide, for a role that is being written.
     async fn require_holding(&self, role: &Role) -> Result<()> {
-        let mut guard = self.guard().await?;
         if is_restricted(self.catalogue(), role) {
-            return guard.require(permissions::ASSIGN_RESTRICTED, None, None).await;
+            self.guard().await?.require(permissions::ASSIGN_RESTRICTED, None, None).await?;
         }
         self.require_contained_realm_wide(&role.grants, &role.includes).await
+    }
+
+    /// What only restricted roles confer stays so: an open role carries it by who may assign those.
+    ///
+    /// # Errors
+    /// ROLE_RESTRICTED.
+    pub(super) async fn require_no_laundering(&self, role: &Role) -> Result<()> {
+        let catalogue = self.catalogue();
+        let included = role.includes.iter().flat_map(|included| catalogue.with_included(*included));
+        let grants = included.chain([role]).flat_map(|role| &role.grants);
+        self.require_all_unrestricted(grants.map(|(pattern, _)| pattern), Scope::Realm).await
     }
 
     /// The containment table, realm-wide, for what is conferred on whomever.

@@ -98,9 +98,7 @@ impl App {
                 return change.guard().await?.require(permissions::DEFINE, None, None).await;
             }
             let row = change.role_to_change(role).await?;
-            let restricted = is_restricted(change.catalogue(), &row.role);
-            let nothing = Role { restricted, ..row.role.emptied() };
-            change.require_may_redefine(&Redefinition { before: &row.role, after: &nothing }, true).await?;
+            change.require_may_take_from_all(&row.role).await?;
             check_etag(etag, &row.etag())?;
             require_unnamed(change.catalogue(), &row.role)?;
             change.rows().delete_role(&row, change.ctx.now).await?;
@@ -187,19 +185,53 @@ impl Change<'_> {
         if !(all || !grants.is_empty() || !includes.is_empty() || !passed.is_empty()) {
             return Ok(());
         }
-        let was = is_restricted(catalogue, before);
-        let is = is_restricted(catalogue, after);
-        if (was || is) && !self.guard().await?.allows(permissions::ASSIGN_RESTRICTED, None, None).await? {
-            return Err(restricted(Some(before)));
-        }
         let includes: Vec<_> = includes.into_iter().collect();
-        if !(was && is) {
-            self.require_contained_realm_wide(&grants, &includes).await?;
-        }
+        self.require_may_restrict(rewrite).await?;
+        self.require_contained_realm_wide(&grants, &includes).await?;
         let named: Vec<_> = passed.iter().copied().chain(includes).collect();
         passed.extend(passed_on(catalogue, &named));
         passed.remove(&before.id);
         self.require_may_pass_on(passed, Scope::Realm, None).await
+    }
+
+    /// What is restricted, or comes to be, or no longer is, changes by who may assign it. The waiver of the containment
+    /// table that comes with a restriction is for what was contained when it was restricted: where the restriction of a
+    /// role comes or goes, so does that of every role that includes it. An open role takes on nothing that only restricted
+    /// ones confer.
+    ///
+    /// # Errors
+    /// ROLE_RESTRICTED, NOT_CONTAINED.
+    async fn require_may_restrict(&self, rewrite: &Redefinition<'_>) -> Result<()> {
+        let Redefinition { before, after } = rewrite;
+        let catalogue = self.catalogue();
+        let (was, is) = (is_restricted(catalogue, before), is_restricted(catalogue, after));
+        if was || is {
+            self.require_may_assign_restricted(before).await?;
+        }
+        if was != is {
+            let including: Vec<_> = catalogue.including(before.id).map(|role| role.id).collect();
+            self.require_contained_realm_wide(&[], &including).await?;
+        }
+        let carries_more = rewrite.differs(|role| &role.grants)
+            || rewrite.differs(|role| &role.includes)
+            || rewrite.differs(|role| &role.assignable);
+        if !is && carries_more { self.require_no_laundering(after).await } else { Ok(()) }
+    }
+
+    /// Deleting a role takes it from everybody: by who could revoke it of each.
+    async fn require_may_take_from_all(&self, role: &Role) -> Result<()> {
+        if !is_restricted(self.catalogue(), role) {
+            return self.require_may_redefine(&Redefinition { before: role, after: &role.emptied() }, true).await;
+        }
+        self.require_may_assign_restricted(role).await?;
+        let mut passed = passed_on(self.catalogue(), &[role.id]);
+        passed.remove(&role.id);
+        self.require_may_pass_on(passed, Scope::Realm, None).await
+    }
+
+    async fn require_may_assign_restricted(&self, role: &Role) -> Result<()> {
+        let may = self.guard().await?.allows(permissions::ASSIGN_RESTRICTED, None, None).await?;
+        if may { Ok(()) } else { Err(restricted(Some(role))) }
     }
 
     /// Requires that what is there goes along with the new definition.

@@ -2,17 +2,18 @@
 
 use super::error::{Error, Result};
 use super::guard::permissions;
-use super::paging::{Page, Paging};
+use super::paging::{Listing, Page, Paging, Weighed};
 use super::permission::undeclared_name;
 use super::read::again;
 use super::role::{RoleView, view};
 use super::user::find_role;
 use super::{App, Ctx};
 use crate::cache::Freshness;
-use crate::domain::catalogue::{Catalogue, Role};
+use crate::domain::catalogue::{Catalogue, Role, RoleRow};
 use crate::domain::handle::Handle;
 use crate::domain::ids::RoleId;
 use crate::domain::permission::PermissionName;
+use crate::store::ReadRows;
 
 /// A scope that a role may be assigned in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,19 +53,56 @@ impl App {
     ///
     /// # Errors
     /// The nearest miss; PERMISSION_UNDECLARED, PAGE_TOKEN_INVALID.
-    pub async fn list_roles(&self, ctx: &Ctx, cmd: &ListRoles) -> Result<Page<RoleView>> {
+    pub async fn list_roles<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListRoles,
+        print: impl Fn(RoleView) -> T + Sync,
+    ) -> Result<Page<T>> {
         again(|| async {
             let facts = self.view(ctx, Freshness::Latest).await?;
             self.guard(ctx, &facts).await?.require_somewhere(permissions::READ_ROLES).await?;
-            let after: Option<RoleId> = self.cursor(ctx, &cmd.page)?;
-            let mut found = chosen(facts.catalogue(), cmd)?;
-            found.retain(|role| after.is_none_or(|after| after < *role));
-            found.sort_unstable();
-            let (items, next) = self.cut(ctx, &cmd.page, found, |role| *role)?;
-            let rows = self.store.rows(ctx.realm).role_rows(&items).await?;
-            Ok(Page { items: rows.into_iter().map(|row| view(facts.catalogue(), row)).collect(), next })
+            let mut chosen = chosen(facts.catalogue(), cmd)?;
+            chosen.sort_unstable();
+            let list = Roles { rows: self.store.rows(ctx.realm), catalogue: facts.catalogue(), chosen };
+            self.page(ctx, &cmd.page, list, &print).await
         })
         .await
+    }
+}
+
+/// Roles, by id.
+struct Roles<'a> {
+    rows: ReadRows<'a>,
+    catalogue: &'a Catalogue,
+    /// In order.
+    chosen: Vec<RoleId>,
+}
+
+impl Listing for Roles<'_> {
+    type At = RoleId;
+    type Row = RoleRow;
+    type Item = RoleView;
+
+    /// A role that was deleted since the catalogue was read has no row.
+    async fn read(&mut self, after: Option<&RoleId>, limit: u64) -> Result<Vec<RoleRow>> {
+        let mut from = self.chosen.partition_point(|role| after.is_some_and(|after| role <= after));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut rows = vec![];
+        while rows.len() < limit && from < self.chosen.len() {
+            let until = self.chosen.len().min(from + limit - rows.len());
+            rows.extend(self.rows.role_rows(&self.chosen[from..until]).await?);
+            from = until;
+        }
+        Ok(rows)
+    }
+
+    fn at(row: &RoleRow) -> RoleId {
+        row.role.id
+    }
+
+    async fn view(&mut self, rows: Vec<RoleRow>) -> Result<Vec<RoleView>> {
+        Ok(rows.into_iter().map(|row| view(self.catalogue, row)).collect())
     }
 }
 

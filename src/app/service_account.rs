@@ -1,5 +1,7 @@
 //! Service accounts and the keys that they sign in with.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -16,7 +18,7 @@ use crate::domain::ids::{ApiKeyId, PrincipalId, ServiceAccountId};
 use crate::domain::service_account::{ApiKey, LIVE_KEYS_MAX, ServiceAccount};
 use crate::domain::snapshot::{Confers, Entry};
 use crate::domain::time::Timestamp;
-use crate::domain::workload::SpiffeId;
+use crate::domain::workload::{SpiffeId, SpiffePrefix};
 use crate::store::{self, Connection, Constraint, Rows};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +65,8 @@ impl App {
     /// Makes a service account, which may do nothing yet.
     ///
     /// # Errors
-    /// NOT_FOUND for the organization, a nearest miss, ALREADY_EXISTS.
+    /// NOT_FOUND for the organization, a nearest miss, ALREADY_EXISTS; INVALID_FIELDS for a SPIFFE id that is not the
+    /// realm's to give.
     pub async fn create_service_account(
         &self,
         ctx: &Ctx,
@@ -79,10 +82,8 @@ impl App {
                     None
                 }
             };
-            if cmd.spiffe_id.is_some() {
-                // The one who has an identity shuts out every other account that it could be: not for an organization
-                // to say of its neighbours' services.
-                change.guard().await?.require(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await?;
+            if let Some(spiffe_id) = &cmd.spiffe_id {
+                change.require_may_name(spiffe_id).await?;
             }
             let account = ServiceAccount {
                 id: ServiceAccountId(self.clock.new_id()),
@@ -119,7 +120,7 @@ impl App {
             change.require_room_for_key(&account).await?;
             let secret = Secret::generate();
             let key = change.keep_key(&account, &secret, &cmd.title, cmd.expires_at).await?;
-            Ok(CreatedApiKey { view: change.api_key_view(key, &account).await?, secret: Some(secret) })
+            Ok(CreatedApiKey { view: change.api_key_view(key).await?, secret: Some(secret) })
         })
         .await
     }
@@ -132,26 +133,34 @@ impl App {
         self.write(ctx, async |change: &mut Change<'_>| {
             let found = change.rows().api_key(key).await?;
             let mut key = found.ok_or_else(|| Error::not_found("api_key"))?;
-            let account = change.rows().service_account(key.service_account).await?;
-            let (account, subject) = change.managed(account, "api_key").await?;
-            change.guard().await?.require_not_reaching_up(subject.principal(), None).await?;
-            if key.revoked_at.is_none() {
-                key.revoked_at = Some(change.ctx.now);
-                change.rows().revoke_api_key(key.id, change.ctx.now).await?;
-                change.record(Event::ApiKeyRevoked {
-                    key: key.id,
-                    account: account.id,
-                    organization: account.organization,
-                    hash: key.secret_hash,
-                });
-            }
-            change.api_key_view(key, &account).await
+            change.revoke(&mut key).await?;
+            change.api_key_view(key).await
         })
         .await
     }
 }
 
 impl Change<'_> {
+    /// Whoever has an identity shuts out every other account that it could be: not for an organization to say of its
+    /// neighbours' services, nor for a realm of another one's.
+    ///
+    /// # Errors
+    /// The nearest miss; INVALID_FIELDS for an id that the platform did not give to the realm.
+    async fn require_may_name(&self, spiffe_id: &SpiffeId) -> Result<()> {
+        self.guard().await?.require(permissions::MANAGE_SERVICE_ACCOUNTS, None, None).await?;
+        let realm = self.rows().realm().await?.ok_or_else(|| Error::internal("the realm of the call is gone"))?;
+        if realm.may_name(spiffe_id) {
+            return Ok(());
+        }
+        let prefixes: Vec<_> = realm.spiffe_prefixes.iter().map(SpiffePrefix::as_str).collect();
+        let allowed = if prefixes.is_empty() { "nothing".to_owned() } else { prefixes.join(", ") };
+        let given = spiffe_id.as_str();
+        Err(Error::field(
+            "spiffe_id",
+            format!("is {given:?}; ids of this realm begin with {allowed}, by its spiffe_prefixes"),
+        ))
+    }
+
     /// The account of that handle, once the caller manages it.
     pub(super) async fn managed_account(&self, handle: &Handle) -> Result<(ServiceAccount, Subject)> {
         let found = find_service_account(self.rows(), handle).await?;
@@ -231,8 +240,29 @@ impl Change<'_> {
         Ok(key)
     }
 
-    async fn api_key_view(&self, key: ApiKey, account: &ServiceAccount) -> Result<ApiKeyView> {
-        let shown = key_views(self.rows(), vec![key], account).await?;
+    /// Revokes a key of an account that the caller manages and that is not above it.
+    ///
+    /// # Errors
+    /// NOT_FOUND, a nearest miss, REACHES_UP.
+    pub(super) async fn revoke(&mut self, key: &mut ApiKey) -> Result<()> {
+        let account = self.rows().service_account(key.service_account).await?;
+        let (account, subject) = self.managed(account, "api_key").await?;
+        self.guard().await?.require_not_reaching_up(subject.principal(), None).await?;
+        if key.revoked_at.is_none() {
+            key.revoked_at = Some(self.ctx.now);
+            self.rows().revoke_api_key(key.id, self.ctx.now).await?;
+            self.record(Event::ApiKeyRevoked {
+                key: key.id,
+                account: account.id,
+                organization: account.organization,
+                hash: key.secret_hash,
+            });
+        }
+        Ok(())
+    }
+
+    async fn api_key_view(&self, key: ApiKey) -> Result<ApiKeyView> {
+        let shown = key_views(self.rows(), vec![key]).await?;
         shown.into_iter().next().ok_or_else(|| Error::internal("a key got lost"))
     }
 
@@ -265,16 +295,14 @@ pub(super) async fn account_views<C: Connection>(
     Ok(accounts.into_iter().map(|account| ServiceAccountView { slug: slug(&account), account }).collect())
 }
 
-/// Keys of one account with the names of who made them.
-pub(super) async fn key_views<C: Connection>(
-    rows: Rows<'_, C>,
-    keys: Vec<ApiKey>,
-    account: &ServiceAccount,
-) -> Result<Vec<ApiKeyView>> {
-    let makers: Vec<PrincipalId> = keys.iter().filter_map(|key| key.created_by).collect();
-    let names = names(rows, &makers).await?;
+/// Keys with the names of their accounts and of who made them.
+pub(super) async fn key_views<C: Connection>(rows: Rows<'_, C>, keys: Vec<ApiKey>) -> Result<Vec<ApiKeyView>> {
+    let accounts = keys.iter().map(|key| key.service_account.into());
+    let named: BTreeSet<PrincipalId> = keys.iter().filter_map(|key| key.created_by).chain(accounts).collect();
+    let names = names(rows, &named.into_iter().collect::<Vec<_>>()).await?;
+    let account = |key: &ApiKey| names.get(&key.service_account.into()).cloned();
     let view = |key: ApiKey| ApiKeyView {
-        account: Name { person: false, handle: account.name.clone() },
+        account: account(&key).unwrap_or(Name { person: false, handle: String::new() }),
         created_by: key.created_by.and_then(|id| names.get(&id).cloned()),
         key,
     };

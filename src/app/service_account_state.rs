@@ -2,7 +2,6 @@
 
 use super::error::{Error, Result};
 use super::facts::Facts;
-use super::guard::not_on_oneself;
 use super::service_account::ServiceAccountView;
 use super::user::check_etag;
 use super::write::{Change, Done};
@@ -91,7 +90,7 @@ impl Change<'_> {
     async fn account_to_end(&self, cmd: &EndServiceAccount) -> Result<(ServiceAccount, Subject)> {
         self.require_standing().await?;
         let (account, subject) = self.managed_account(&cmd.service_account).await?;
-        not_on_oneself(self.ctx.actor_id()?, account.id.into())?;
+        self.require_not_on_oneself(subject.principal()).await?;
         self.guard().await?.require_not_reaching_up(subject.principal(), None).await?;
         check_etag(cmd.etag.as_deref(), &account.etag())?;
         Ok((account, subject))

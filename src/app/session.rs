@@ -104,7 +104,7 @@ impl App {
         let address = Some(cmd.email.as_str()).filter(|email| email.len() <= EMAIL_BYTES_MAX).unwrap_or_default();
         let address = identity(address);
         self.limits.admit_attempt(ctx, &address)?;
-        self.hasher.require_room(ctx.peer)?;
+        self.hasher.require_room(ctx.network())?;
         let policy = self.policy(ctx).await?;
         let account = self.store.rows(ctx.realm).credentials(&address).await?;
         if let Some(account) = &account {
@@ -121,7 +121,7 @@ impl App {
         };
         // A busy pool is no reason to keep somebody out: the next sign-in tries again.
         let stronger =
-            if typed.needs_rehash { self.hasher.rehash(ctx.peer, cmd.password.expose()).await.ok() } else { None };
+            if typed.needs_rehash { self.hasher.rehash(ctx.network(), cmd.password.expose()).await.ok() } else { None };
         let entered = self.append(ctx, async |change: &mut Change<'_>| {
             let gate = change.first_gate(&account).await?;
             if !account.user.has_proven()

@@ -5,18 +5,20 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result};
 use super::facts::Facts;
 use super::guard::{Guard, Through, permissions};
+use super::paging::{Listing, Weighed};
 use super::read::again;
 use super::user::find_user;
 use super::write::{Change, Done};
 use super::{Actor, App, Ctx, Name, Page, Paging, Secret};
 use crate::cache::{Freshness, Subject};
 use crate::crypto::refresh_token::Proven;
+use crate::domain::account::User;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::ids::{PrincipalId, SessionId, UserId};
 use crate::domain::session::Session;
 use crate::domain::snapshot::Principal;
-use crate::store::LiveSessions;
+use crate::store::{LiveSessions, ReadRows};
 
 /// A session with the name of whose it is.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -49,25 +51,22 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID, NOT_FOUND, a nearest miss.
-    pub async fn list_sessions(&self, ctx: &Ctx, cmd: &ListSessions) -> Result<Page<SessionView>> {
+    pub async fn list_sessions<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListSessions,
+        print: impl Fn(SessionView) -> T + Sync,
+    ) -> Result<Page<T>> {
         let handle = whose(ctx, cmd.user.as_ref())?;
         again(|| async {
             let view = self.view(ctx, Freshness::Latest).await?;
             let mut guard = self.guard(ctx, &view).await?;
             let rows = self.store.rows(ctx.realm);
-            let before = self.cursor::<SessionId>(ctx, &cmd.page)?;
             let user = find_user(rows, &handle).await?.ok_or_else(|| Error::not_found("user"))?;
             let subject = view.principal(user.id.into()).await?.ok_or_else(|| Error::not_found("user"))?;
             require_to_read(&mut guard, subject.principal()).await?;
             let live = LiveSessions { user: user.id, epoch: user.session_epoch, now: ctx.now };
-            let mut found = rows.list_sessions(live, before, cmd.page.size + 1).await?;
-            let more = found.len() as u64 > cmd.page.size;
-            found.truncate(usize::try_from(cmd.page.size).unwrap_or(usize::MAX));
-            let last = found.last().map(|session| session.id).filter(|_| more);
-            let next = last.map(|id| self.next_token(ctx, &cmd.page, &id)).transpose()?.unwrap_or_default();
-            let name = Name { person: true, handle: user.email };
-            let items = found.into_iter().map(|session| shown(ctx, session, name.clone(), user.session_epoch));
-            Ok(Page { items: items.collect(), next })
+            self.page(ctx, &cmd.page, Sessions { rows, ctx, live, user }, &print).await
         })
         .await
     }
@@ -152,6 +151,34 @@ impl App {
             Ok(ended)
         })
         .await
+    }
+}
+
+/// The live sessions of a user, the newest first.
+struct Sessions<'a> {
+    rows: ReadRows<'a>,
+    ctx: &'a Ctx,
+    live: LiveSessions,
+    user: User,
+}
+
+impl Listing for Sessions<'_> {
+    type At = SessionId;
+    type Row = Session;
+    type Item = SessionView;
+
+    async fn read(&mut self, before: Option<&SessionId>, limit: u64) -> Result<Vec<Session>> {
+        Ok(self.rows.list_sessions(self.live, before.copied(), limit).await?)
+    }
+
+    fn at(session: &Session) -> SessionId {
+        session.id
+    }
+
+    async fn view(&mut self, sessions: Vec<Session>) -> Result<Vec<SessionView>> {
+        let name = Name { person: true, handle: self.user.email.clone() };
+        let view = |session| shown(self.ctx, session, name.clone(), self.user.session_epoch);
+        Ok(sessions.into_iter().map(view).collect())
     }
 }
 

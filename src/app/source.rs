@@ -11,7 +11,7 @@ use crate::crypto::root_key::RootKeys;
 use crate::crypto::signing::{SigningKey, VerifyingKey};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::change::{Line, Loaded};
-use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision};
+use crate::domain::ids::{OrganizationId, PrincipalId, RealmId, Revision, SigningKeyId};
 use crate::domain::realm::{Position, SigningKeyRow};
 use crate::domain::service_account::Credential;
 use crate::domain::snapshot::{Organization, Principal};
@@ -49,6 +49,11 @@ pub struct RealmKey {
 }
 
 impl RealmKeys {
+    /// The key of that id, if it is still in use.
+    pub(super) fn key(&self, kid: SigningKeyId) -> Option<&RealmKey> {
+        self.keys.iter().find(|key| key.signing.kid() == kid)
+    }
+
     /// Opens the stored keys; one that does not open is left out and logged.
     #[must_use]
     pub fn open(keys: &RootKeys, realm: RealmId, rows: &[SigningKeyRow]) -> Self {
@@ -66,15 +71,15 @@ impl RealmKeys {
 impl Source for Record {
     type Extra = RealmKeys;
 
-    async fn principal(&self, realm: RealmId, id: PrincipalId) -> Answer<Loaded<Principal>> {
+    async fn principals(&self, realm: RealmId, ids: Vec<PrincipalId>) -> Answer<Vec<Loaded<Principal>>> {
         super::failpoint::reach_in("load.principal", realm).await;
-        let loaded = self.store.loads(realm).principal(id, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
+        let loaded = self.store.loads(realm).principals(&ids, self.clock.now().before(2 * ACCESS_TOKEN_TTL)).await;
         super::failpoint::reach_in("loaded.principal", realm).await;
         loaded.map_err(unavailable)
     }
 
-    async fn organization(&self, realm: RealmId, id: OrganizationId) -> Answer<Loaded<Organization>> {
-        self.store.loads(realm).organization_facts(id).await.map_err(unavailable)
+    async fn organizations(&self, realm: RealmId, ids: Vec<OrganizationId>) -> Answer<Vec<Loaded<Organization>>> {
+        self.store.loads(realm).organizations_facts(&ids).await.map_err(unavailable)
     }
 
     async fn credential(&self, presented: &Presented) -> Answer<Option<Loaded<Credential>>> {
@@ -90,11 +95,15 @@ impl Source for Record {
     }
 
     async fn position(&self, realm: RealmId) -> Answer<Option<Position>> {
-        Ok(self.store.realm(realm).await.map_err(unavailable)?.map(|realm| realm.position))
+        self.store.position(realm).await.map_err(unavailable)
     }
 
-    async fn tail(&self, from: Vec<(RealmId, Revision)>) -> Answer<Vec<Line>> {
-        self.store.tail(&from).await.map_err(unavailable)
+    async fn positions(&self) -> Answer<Vec<(RealmId, Position)>> {
+        self.store.positions().await.map_err(unavailable)
+    }
+
+    async fn log(&self, from: Vec<(RealmId, Revision)>, revisions: i64) -> Answer<Vec<Line>> {
+        self.store.log(&from, revisions).await.map_err(unavailable)
     }
 
     fn elapsed(&self) -> Duration {

@@ -3,20 +3,16 @@
 //! While an organization is suspended, what is scoped to it confers nothing; what is realm-wide does. No mail tells of
 //! it: it is about a company, and nobody's account is touched.
 
-use std::collections::BTreeSet;
-
-use super::entitlements::would_gain;
 use super::error::Result;
-use super::facts::Facts;
+use super::gain::Gain;
 use super::guard::permissions;
 use super::user::check_etag;
 use super::write::{Change, Done};
 use super::{App, Ctx};
-use crate::domain::assignment::passed_on;
 use crate::domain::event::Event;
 use crate::domain::handle::Handle;
 use crate::domain::organization::Organization;
-use crate::domain::snapshot::{Confers, Scope};
+use crate::domain::snapshot::{Principal, Scope};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SuspendOrganization {
@@ -94,23 +90,10 @@ impl Change<'_> {
     async fn require_no_gain_by_reinstating(&self, organization: &Organization) -> Result<()> {
         let scope = Scope::Organization(organization.id);
         let message = "the caller's own entries in the organization would confer again";
-        for somebody in self.behind().await? {
-            let Some(subject) = self.principal(somebody).await? else { continue };
-            let lasting = |until: Option<_>| until.is_none_or(|until| self.ctx.now < until);
-            let held = subject.principal().entries.iter().filter(|entry| entry.scope == scope);
-            let mut roles = BTreeSet::new();
-            for entry in held.filter(|entry| lasting(entry.window.expires_at())) {
-                let on_resource = entry.resource.is_some();
-                let mut guard = self.guard().await?;
-                let contained = guard.require_contained(&entry.confers, scope, on_resource, None, somebody).await;
-                would_gain(contained, message)?;
-                if let Confers::Role(role) = entry.confers {
-                    roles.insert(role);
-                }
-            }
-            let passed_on = passed_on(self.catalogue(), &roles.into_iter().collect::<Vec<_>>());
-            would_gain(self.require_may_pass_on(passed_on, scope, Some(subject.principal())).await, message)?;
-        }
-        Ok(())
+        let again = |holder: &Principal| {
+            let held = holder.lasting_entries(self.ctx.now).filter(|entry| entry.scope == scope);
+            held.map(Gain::from).collect()
+        };
+        self.require_no_gain(message, again).await
     }
 }

@@ -140,7 +140,7 @@ impl App {
 
     fn throttle_key(&self, ctx: &Ctx, aim: Aim<'_>, place: Place) -> ThrottleKey {
         let place = match place {
-            Place::Source => format!("source {}", ctx.peer.map(|peer| peer.to_string()).unwrap_or_default()),
+            Place::Source => format!("source {}", ctx.network().map(|network| network.to_string()).unwrap_or_default()),
             Place::Session(Some(session)) => format!("session {session}"),
             Place::Session(None) => "password change".to_owned(),
         };

@@ -2,7 +2,7 @@
 //! to be changed, by others alone. Whatever else an account is, no field says it.
 
 use super::error::{Error, Result};
-use super::guard::{not_on_oneself, permissions};
+use super::guard::permissions;
 use super::user::{UserView, check_etag, require_live};
 use super::write::{Change, Done};
 use super::{App, Ctx};
@@ -91,7 +91,7 @@ impl Change<'_> {
         let (user, subject) = self.found_user(handle, "user").await?;
         if subject.principal().id == me {
             if changed(&user, &cmd.applied(&user)?).iter().any(|field| *field != DISPLAY_NAME) {
-                not_on_oneself(me, user.id.into())?;
+                self.require_not_on_oneself(subject.principal()).await?;
             }
             check_etag(cmd.etag.as_deref(), &user.etag())?;
             return Ok(user);

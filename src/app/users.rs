@@ -1,19 +1,16 @@
 //! Listing users: a query narrows, and each of whom it finds is still decided by itself.
 
-use std::collections::BTreeSet;
-
 use super::error::{Error, Result};
-use super::facts::Facts;
-use super::guard::{Guard, permissions};
-use super::paging::{Page, Paging};
-use super::read::again;
-use super::user::{UserView, find_role, user_view};
+use super::guard::permissions;
+use super::paging::{Listing, Page, Paging, Weighed};
+use super::reachable::reachable_people;
+use super::read::{Reader, again};
+use super::user::{UserView, find_role, user_views};
 use super::{App, Ctx};
 use crate::cache::Freshness;
-use crate::domain::account::Status;
+use crate::domain::account::{Status, User};
 use crate::domain::handle::Handle;
 use crate::domain::ids::UserId;
-use crate::domain::policy::Team;
 use crate::store::{ReadRows, UserFilter};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,16 +33,25 @@ impl App {
     ///
     /// # Errors
     /// PAGE_TOKEN_INVALID; NOT_FOUND for an organization, role or manager that the caller can't read.
-    pub async fn list_users(&self, ctx: &Ctx, cmd: &ListUsers) -> Result<Page<UserView>> {
-        again(|| self.list_users_once(ctx, cmd)).await
+    pub async fn list_users<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListUsers,
+        print: impl Fn(UserView) -> T + Sync,
+    ) -> Result<Page<T>> {
+        again(|| self.list_users_once(ctx, cmd, &print)).await
     }
 
-    async fn list_users_once(&self, ctx: &Ctx, cmd: &ListUsers) -> Result<Page<UserView>> {
+    async fn list_users_once<T: Weighed + Send>(
+        &self,
+        ctx: &Ctx,
+        cmd: &ListUsers,
+        print: &(impl Fn(UserView) -> T + Sync),
+    ) -> Result<Page<T>> {
         let view = self.view(ctx, Freshness::Latest).await?;
         let mut guard = self.guard(ctx, &view).await?;
         let rows = self.store.rows(ctx.realm);
-        let after = self.cursor(ctx, &cmd.page)?;
-        let mut filter = UserFilter { after, status: cmd.status, ..UserFilter::default() };
+        let mut filter = UserFilter { status: cmd.status, ..UserFilter::default() };
         filter.held = cmd.held.then_some(true);
         filter.unverified = cmd.unverified.then_some(true);
         filter.email = Some(cmd.email.clone()).filter(|text| !text.is_empty());
@@ -62,86 +68,40 @@ impl App {
             Some(handle) => Some(self.readable_person(rows, &mut guard, handle, "manager").await?.id),
             None => None,
         };
-        let reading = [permissions::READ_USERS, permissions::APPROVE];
-        narrow_to_reach(rows, &mut guard, &reading, &mut filter).await?;
-        self.page_of_users(ctx, rows, &mut guard, filter, &cmd.page).await
-    }
-
-    /// Reads on until the page is full: who is in the filter but out of the caller's reach is passed over.
-    async fn page_of_users<F: Facts>(
-        &self,
-        ctx: &Ctx,
-        rows: ReadRows<'_>,
-        guard: &mut Guard<'_, F>,
-        mut filter: UserFilter,
-        page: &Paging,
-    ) -> Result<Page<UserView>>
-    where
-        Error: From<F::Fault>,
-    {
-        let mut items = vec![];
-        loop {
-            let found = rows.list_users(&filter, page.size + 1).await?;
-            let more = found.len() as u64 > page.size;
-            for user in found.into_iter().take(usize::try_from(page.size).unwrap_or(usize::MAX)) {
-                let id = user.id;
-                filter.after = Some(id);
-                let subject = guard.facts.principal(id.into()).await?;
-                let readable = match &subject {
-                    Some(subject) => guard.reads_user(subject.principal()).await?,
-                    None => false,
-                };
-                if readable {
-                    items.push(user_view(rows, guard, user).await?);
-                }
-                if items.len() as u64 == page.size {
-                    let next = self.next_token(ctx, page, &id)?;
-                    let next = if more { next } else { String::new() };
-                    return Ok(Page { items, next });
-                }
-            }
-            if !more {
-                return Ok(Page { items, next: String::new() });
-            }
-        }
+        filter.reach = reachable_people(&mut guard, &[permissions::READ_USERS, permissions::APPROVE]).await?;
+        self.page(ctx, &cmd.page, Users { rows, guard: &mut guard, filter }, print).await
     }
 }
 
-/// Leaves only people whom the caller may reach by one of these permissions, as far as a query can say it; each is still
-/// decided by itself.
-pub(super) async fn narrow_to_reach<F: Facts>(
-    rows: ReadRows<'_>,
-    guard: &mut Guard<'_, F>,
-    by: &[&str],
-    filter: &mut UserFilter,
-) -> Result<()>
-where
-    Error: From<F::Fault>,
-{
-    for permission in by {
-        if guard.allows(permission, None, None).await? {
-            return Ok(());
-        }
-    }
-    let actor = guard.actor.principal().id;
-    let mut people = vec![UserId(actor.0)];
-    people.extend(team(rows, UserId(actor.0), guard.facts.catalogue().policy.team).await?);
-    let scopes = guard.actor.principal().entries.iter().filter_map(|entry| entry.scope.organization());
-    filter.within = Some(scopes.collect());
-    filter.people = Some(people);
-    Ok(())
+/// Users, by id.
+struct Users<'a, 'v> {
+    rows: ReadRows<'a>,
+    guard: &'a mut Reader<'v>,
+    filter: UserFilter,
 }
 
-/// Everybody in somebody's team, read level by level.
-pub(super) async fn team(rows: ReadRows<'_>, leader: UserId, team: Team) -> Result<Vec<UserId>> {
-    let mut members = BTreeSet::new();
-    let mut level = vec![leader];
-    while !level.is_empty() {
-        level = rows.direct_reports(&level).await?;
-        level.retain(|report| *report != leader && members.insert(*report));
-        if team == Team::Direct {
-            break;
+impl Listing for Users<'_, '_> {
+    type At = UserId;
+    type Row = User;
+    type Item = UserView;
+
+    async fn read(&mut self, after: Option<&UserId>, limit: u64) -> Result<Vec<User>> {
+        self.filter.after = after.copied();
+        Ok(self.rows.list_users(&self.filter, limit).await?)
+    }
+
+    fn at(user: &User) -> UserId {
+        user.id
+    }
+
+    async fn is_seen(&mut self, user: &User) -> Result<bool> {
+        match self.guard.facts.principal(user.id.into()).await? {
+            Some(subject) => self.guard.reads_user(subject.principal()).await,
+            None => Ok(false),
         }
     }
-    Ok(members.into_iter().collect())
+
+    async fn view(&mut self, users: Vec<User>) -> Result<Vec<UserView>> {
+        user_views(self.rows, self.guard, users).await
+    }
 }

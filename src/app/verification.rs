@@ -54,7 +54,6 @@ impl App {
     /// CODE_INVALID, whatever is wrong with the code or the password; INVALID_FIELDS for a password to be set;
     /// RATE_LIMITED, OVERLOADED.
     pub async fn verify_email(&self, ctx: &Ctx, cmd: &VerifyEmail) -> Result<Done<Vec<FailingGate>>> {
-        self.limits.admit_source(ctx)?;
         let held = match PresentedCode::parse(cmd.code.expose()) {
             Some(presented) => self.held_code(ctx, &presented, Purpose::VerifyEmail).await?,
             None => Held::Nothing,
@@ -66,7 +65,7 @@ impl App {
             None if cmd.password.expose().is_empty() => None,
             None => {
                 let new = self.password_for(ctx, &account.user, &cmd.password, "password").await?;
-                Some(self.hasher.hash(ctx.peer, new).await?.expose())
+                Some(self.hasher.hash(ctx.network(), new).await?.expose())
             }
         };
         self.write(ctx, async |change: &mut Change<'_>| {
@@ -198,14 +197,17 @@ impl Change<'_> {
         if !matches!(user.approval.state, ApprovalState::Pending | ApprovalState::Approved) {
             return Ok(None);
         }
-        let registered = self.rows().codes_of(user.id).await?;
+        let registered = self.rows().codes_of(&[user.id]).await?;
         let memberships = self.rows().memberships(user.id).await?;
         let open = |held: &&Member| held.state != MembershipState::Rejected;
-        for held in memberships.iter().filter(open).filter(|held| registered.contains_key(&held.organization)) {
+        for held in
+            memberships.iter().filter(open).filter(|held| registered.contains_key(&(user.id, held.organization)))
+        {
             let Some(organization) = self.rows().organization(held.organization).await? else { continue };
             let unfounded = Unfounded {
                 by_registration: self.rows().is_by_registration(organization.id).await?,
                 has_members: self.rows().has_other_members(organization.id, user.id).await?,
+                is_led: self.is_led(organization.id).await?,
             };
             let catalogue = self.catalogue();
             let role = founding_role(&catalogue.policy, &organization, &user.email, unfounded)
@@ -218,7 +220,7 @@ impl Change<'_> {
     }
 
     async fn found(&mut self, user: &User, mut organization: Organization, role: RoleId) -> Result<()> {
-        organization.founded_at = Some(self.ctx.now);
+        organization.founded_at.get_or_insert(self.ctx.now);
         organization.version += 1;
         self.rows().update_organization(&organization).await?;
         self.activate_membership(user, &organization).await?;

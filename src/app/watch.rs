@@ -1,36 +1,33 @@
 //! Following what changes decisions: the change log, handed out in its order, from where a caller left off.
 //!
 //! Every step stands in the log before it is told and is told with a token to resume from, so that whatever happens to
-//! the caller, the connection or this process, nothing is missed and nothing comes twice. Whether the caller may still
-//! follow is asked again at each look, as for a call that came in just now.
+//! the caller, the connection or this process, nothing is missed and nothing comes twice. The log is read once for all
+//! who follow a realm ([`feed`](super::feed)). Whether the caller may still follow is asked again, as for a call that came
+//! in just now, before a step that may concern that is told, and every half second.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Requirement;
 use super::clock::Clock;
 use super::error::{Error, Result};
+use super::feed::{After, Feed, Shared};
 use super::guard::permissions;
+use super::seats::Seat;
 use super::{App, Ctx, Reason, Secret};
 use crate::cache::Freshness;
-use crate::domain::change::{Key, Line};
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::domain::realm::Position;
 use crate::domain::workload::Workload;
 
-/// So many follow at most, in all realms of this process: each has a task's worth of memory and reads the log.
-pub(super) const WATCHERS_MAX: usize = 1_000;
 /// A caller who would else hear nothing is told where the log stands after so long.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a follower rests who was not woken: how late it may learn that it may no longer follow.
-const LOOK: Duration = Duration::from_millis(500);
-/// So many revisions are read at once.
-const REVISIONS: i64 = 500;
-/// How long a caller waits who finds every seat taken.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+/// How long a caller waits who finds every seat taken, or the server stopping.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Something that decisions rest on.
@@ -61,11 +58,14 @@ pub struct Watch {
     ctx: Ctx,
     presented: Presented,
     closing: CancellationToken,
+    feed: Arc<Feed>,
     after: Position,
-    pending: VecDeque<Step>,
+    pending: VecDeque<Arc<Shared>>,
     /// When the caller was told something last.
     told: Option<Duration>,
-    _seat: OwnedSemaphorePermit,
+    /// When it was last found that the caller may follow.
+    admitted: Duration,
+    _seat: Seat,
 }
 
 impl App {
@@ -73,7 +73,7 @@ impl App {
     /// ends it.
     ///
     /// # Errors
-    /// OVERLOADED if too many follow; a nearest miss; UNAVAILABLE.
+    /// TOO_MANY_FOLLOWERS; a nearest miss; UNAVAILABLE, also if the log does not reach the position yet.
     pub async fn watch(
         self: &Arc<Self>,
         ctx: &Ctx,
@@ -81,25 +81,27 @@ impl App {
         presented: Presented,
         closing: CancellationToken,
     ) -> Result<Watch> {
-        let full = |_| Error::Later { reason: Reason::Overloaded, retry_after: RETRY_AFTER };
-        let seat = Arc::clone(&self.watchers).try_acquire_owned().map_err(full)?;
-        let here = self.may_watch(ctx).await?;
+        let full = || Error::Later { reason: Reason::TooManyFollowers, retry_after: RETRY_AFTER };
+        let seat = self.feeds.seats.take(ctx.realm, ctx.actor_id()?).ok_or_else(full)?;
+        let here = self.may_watch(ctx, after.map_or(Freshness::Latest, Freshness::AtLeast)).await?;
         Ok(Watch {
             app: Arc::clone(self),
             ctx: ctx.clone(),
             presented,
+            feed: self.feed(ctx.realm, here, &closing),
             closing,
             after: after.unwrap_or(here),
             pending: VecDeque::new(),
             told: None,
+            admitted: Clock::elapsed(),
             _seat: seat,
         })
     }
 
     /// Requires that the caller may follow; answers where the log stands.
-    async fn may_watch(&self, ctx: &Ctx) -> Result<Position> {
+    async fn may_watch(&self, ctx: &Ctx, freshness: Freshness) -> Result<Position> {
         super::read::again(|| async {
-            let view = self.view(ctx, Freshness::Latest).await?;
+            let view = self.view(ctx, freshness).await?;
             self.guard(ctx, &view).await?.require(permissions::WATCH, None, None).await?;
             Ok(view.position())
         })
@@ -111,71 +113,78 @@ impl Watch {
     /// The next step, as soon as there is one; where the log stands, if there is none for long.
     ///
     /// # Errors
-    /// CHANGES_MISSED; UNAVAILABLE when the process stops or the record can't be read; what a call of this caller would be
-    /// refused with now.
+    /// CHANGES_MISSED; SHUTTING_DOWN when the process stops; UNAVAILABLE when the log can't be read; what a call of this
+    /// caller would be refused with now.
     pub async fn next(&mut self) -> Result<Step> {
         loop {
-            if let Some(step) = self.pending.pop_front() {
-                self.told = Some(Clock::elapsed());
-                self.after = step.position;
-                return Ok(step);
+            if self.closing.is_cancelled() {
+                return Err(Error::Later { reason: Reason::ShuttingDown, retry_after: RETRY_AFTER });
             }
-            let app = Arc::clone(&self.app);
-            // Heard from here on, so that what happens between the look and the rest is not slept through.
-            let mut moved = std::pin::pin!(app.snapshots.moved());
-            moved.as_mut().enable();
-            let here = self.admitted().await?;
-            if here != self.after {
-                self.read().await?;
+            if let Some(shared) = self.pending.pop_front() {
+                return self.tell(shared).await;
+            }
+            let feed = Arc::clone(&self.feed);
+            // Heard from here on, so that what comes between the look and the rest is not slept through.
+            let mut grown = std::pin::pin!(feed.grown.notified());
+            grown.as_mut().enable();
+            match feed.after(self.after) {
+                After::Steps(steps) => self.pending.extend(steps),
+                After::Elsewhere => self.catch_up().await?,
+                After::Nothing => {}
+            }
+            if !self.pending.is_empty() {
                 continue;
             }
             let since = self.told.map(|told| Clock::elapsed().saturating_sub(told));
             if since.is_none_or(|since| since >= HEARTBEAT) {
-                self.pending.push_back(Step { position: here, changed: vec![] });
-                continue;
+                self.told = Some(Clock::elapsed());
+                return Ok(Step { position: self.after, changed: vec![] });
             }
+            self.look().await?;
             tokio::select! {
-                () = self.closing.cancelled() => return Err(Error::unavailable()),
-                () = moved => {}
+                () = self.closing.cancelled() => {}
+                () = grown => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
 
-    /// Asks what the door asks, and whether the caller may follow; answers where the log stands.
-    async fn admitted(&self) -> Result<Position> {
+    async fn tell(&mut self, shared: Arc<Shared>) -> Result<Step> {
+        if shared.concerns(self.ctx.actor_id()?) {
+            self.admit().await?;
+        }
+        self.look().await?;
+        self.told = Some(Clock::elapsed());
+        self.after = shared.step.position;
+        Ok(shared.step.clone())
+    }
+
+    /// Reads what is no longer at hand. If it is not there yet, it will be.
+    async fn catch_up(&mut self) -> Result<()> {
+        let steps = self.app.steps_after(self.ctx.realm, self.after).await?;
+        self.pending.extend(steps.into_iter().map(Arc::new));
+        Ok(())
+    }
+
+    /// Asks again whether the caller may follow, if that was asked long ago.
+    async fn look(&mut self) -> Result<()> {
+        if Clock::elapsed().saturating_sub(self.admitted) < LOOK { Ok(()) } else { self.admit().await }
+    }
+
+    /// Asks what the authentication layer asks, and whether the caller may follow.
+    async fn admit(&mut self) -> Result<()> {
         let now = self.app.clock.now();
         let Presented { bearer, workload } = &self.presented;
         let bearer = bearer.as_ref().map(|bearer| bearer.expose().as_str());
         let caller = self.app.caller(bearer, workload.as_ref(), self.ctx.peer).await?.ok_or_else(nobody)?;
         let needs = Requirement::Any { permissions: vec![permissions::WATCH.to_owned()], own: false };
         self.app.admit(&caller, self.ctx.realm, &needs, now).await?;
-        self.app.may_watch(&Ctx { now, ..self.ctx.clone() }).await
-    }
-
-    async fn read(&mut self) -> Result<()> {
-        let lines = self.app.store.rows(self.ctx.realm).log(self.after.revision, REVISIONS).await?;
-        let mut steps = lines.chunk_by(|one, next| one.position == next.position);
-        if steps.next().and_then(|own| own.first()).is_none_or(|own| own.position != self.after) {
-            let message = "the change log does not continue the token: read everything anew and follow from now";
-            return Err(Error::refused(Reason::ChangesMissed, message));
-        }
-        self.pending.extend(steps.map(step));
+        self.app.may_watch(&Ctx { now, ..self.ctx.clone() }, Freshness::Latest).await?;
+        self.admitted = Clock::elapsed();
         Ok(())
     }
 }
 
 fn nobody() -> Error {
     Error::refused(Reason::CredentialMissing, "a credential is required")
-}
-
-fn step(lines: &[Line]) -> Step {
-    let fact = |line: &Line| match line.key {
-        Key::Principal(id) => Some(Fact::Principal(id)),
-        Key::Organization(id) => Some(Fact::Organization(id)),
-        Key::Catalogue => Some(Fact::Catalogue),
-        // Who may sign in by it is no decision about anybody.
-        Key::Credential(_) => None,
-    };
-    Step { position: lines[0].position, changed: lines.iter().filter_map(fact).collect() }
 }

@@ -1,6 +1,6 @@
 //! The only road to a mutation: one transaction, and everything that its events imply.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,8 +217,9 @@ impl App {
 
 impl<'a> Change<'a> {
     async fn begin(app: &'a App, ctx: &'a Ctx, tx: Tx) -> Result<Self> {
-        let kept = app.snapshots.kept_catalogue(ctx.realm);
-        let realm = match kept.filter(|kept| kept.catalogue.as_of >= tx.catalogue_revision()) {
+        let rows = tx.rows();
+        let has = async |position| rows.has_position(position).await;
+        let realm = match app.snapshots.catalogue_for(ctx.realm, tx.position(), tx.catalogue_revision(), has).await? {
             Some(current) => current,
             None => {
                 let (as_of, source, keys) = tx.rows().catalogue().await?;
@@ -296,14 +297,16 @@ impl<'a> Change<'a> {
 
     /// Has these principals at hand, in a handful of statements, for what is asked about each of them.
     pub(crate) async fn gather(&self, ids: impl IntoIterator<Item = PrincipalId>) -> Result<()> {
-        let unknown: Vec<_> = {
+        let unknown: BTreeSet<_> = {
             let known = self.subjects.lock();
             ids.into_iter().filter(|id| !known.contains_key(id)).collect()
         };
+        let unknown: Vec<_> = unknown.into_iter().collect();
         let loaded = self.tx.rows().principals(&unknown, self.ended_since()).await?;
         let mut known = self.subjects.lock();
-        known.extend(unknown.into_iter().map(|id| (id, None)));
-        known.extend(loaded.into_iter().map(|found| (found.id, Some(self.compiled(found)))));
+        known.extend(
+            unknown.into_iter().zip(loaded.into_iter().map(|read| read.value.map(|found| self.compiled(found)))),
+        );
         Ok(())
     }
 
@@ -332,7 +335,7 @@ impl<'a> Change<'a> {
             return Err(credential_ended());
         }
         let subject = self.principal(caller.principal).await?.ok_or_else(credential_ended)?;
-        if caller.is_held_by(subject.principal()) { Ok(()) } else { Err(credential_ended()) }
+        if caller.is_held_by(&self.realm, subject.principal()) { Ok(()) } else { Err(credential_ended()) }
     }
 
     async fn earlier_answer(&self) -> Result<Option<Answer>> {

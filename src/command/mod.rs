@@ -127,15 +127,24 @@ fn say(line: &str) -> Result<(), Failure> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
-/// Says on standard error what failed, with every cause.
-fn complain(failure: &Failure) -> ExitCode {
-    let mut text = format!("countersign: {failure}");
-    let mut cause = std::error::Error::source(failure);
+/// An error and what caused it, the outermost first. What an outer one has said already is left out.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
+    text
+}
+
+/// Says on standard error what failed, with every cause.
+fn complain(failure: &Failure) -> ExitCode {
     // Where standard error is gone there is nobody left to tell.
-    let _told = writeln!(io::stderr(), "{text}");
+    let _told = writeln!(io::stderr(), "countersign: {}", causes(failure));
     if matches!(failure, Failure::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }

@@ -13,6 +13,7 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
         pretty: config.log_format.is_pretty(),
         filter: config.log_filter.0.clone(),
         otlp_endpoint: config.otlp_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
+        otlp_ca_file: config.otlp_ca_file.clone(),
         metrics_listen: config.metrics_listen,
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "countersign");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::value::{Secret, Value};
-use super::{Config, ConfigError, ONE_OF};
+use super::{Config, ConfigError, ONE_OF, Source};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// The parameters that a PostgreSQL URL may have. The driver would pass over any other, and log it with its value.
@@ -169,7 +169,13 @@ impl Config {
     /// The first contradiction.
     pub(super) fn check_database(&self) -> Result<(), ConfigError> {
         let from_file = self.database_password_file.is_some();
+        let from = self.source("database_url");
         match &self.database_url {
+            DatabaseUrl::Postgres(url) if url.has_password && matches!(from, Source::Flag(_)) => {
+                let problem = "every process of this machine sees the password: give it by the environment, a file of \
+                               settings, or database_password_file";
+                Err(ConfigError::Invalid { name: "database_url", from, problem: problem.to_owned() })
+            }
             DatabaseUrl::Sqlite(_) if from_file => {
                 let rule = "an embedded database has no password";
                 Err(self.contradiction("database_password_file", "database_url", rule))
@@ -202,7 +208,7 @@ mod tests {
 
     #[test]
     fn no_piece_of_a_password_is_shown_however_malformed_the_url() {
-        let pieces = ["S3cr", "9731", "t0p", "pw1"];
+        let pieces = ["S3cr", "9731", "t0p", "hun-ter2"];
         let passwords = pieces.iter().flat_map(|piece| {
             ["#", "/", "?", "@", ":", "%", "[", "]", "\\", " ", "&", "=", ";", "\n", "é", "//", "%2"]
                 .map(|sign| format!("{piece}{sign}{piece}"))
@@ -252,6 +258,15 @@ mod tests {
         let both = "database_url = 'postgres://app:x@db/portal?sslmode=verify-full'\ndatabase_password_file = 'f'";
         assert!(refusal(both, &[], &[]).contains("contradicts database_password_file"));
         assert!(refusal("database_password_file = 'f'", &[], &[]).contains("has no password"));
+    }
+
+    #[test]
+    fn a_password_does_not_stand_on_a_command_line() {
+        for url in ["postgres://app:hunter2@localhost/portal", "postgres://app@localhost/portal?password=hunter2"] {
+            let refused = refusal("", &[], &["--database-url", url]);
+            assert!(refused.contains("every process of this machine") && !refused.contains("hunter2"), "{refused}");
+        }
+        load("", &[], &["--database-url", "postgres://app@localhost/portal", "--database-password-file", "f"]).unwrap();
     }
 
     #[test]

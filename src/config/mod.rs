@@ -26,7 +26,7 @@ pub use database::{DatabaseUrl, PostgresUrl};
 pub use source::{Flags, Source};
 use source::{Given, gather};
 use value::Value;
-pub use value::{Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity};
+pub use value::{Host, LogFilter, LogFormat, MailTransport, OtlpEndpoint, Secret, SmtpSecurity, TrustDomains};
 
 /// What a flag, the help and the loader need to know of a setting.
 struct Setting {
@@ -83,13 +83,18 @@ settings! {
     tls_cert_file: Option<PathBuf> = "",
     /// PEM file of the key of that certificate.
     tls_key_file: Option<PathBuf> = "",
-    /// PEM file of the authorities whose client certificates are believed: a service account is recognised by the SPIFFE
-    /// id of such a certificate. Empty = clients are not asked for one.
-    tls_client_ca_file: Option<PathBuf> = "",
+    /// The authorities whose client certificates are believed, a PEM file for each trust domain, as
+    /// `example.org=ca.pem, other.example=other.pem`: a service account is recognised by the SPIFFE id of a certificate of
+    /// its domain's. Empty = clients are not asked for one.
+    tls_client_ca_files: TrustDomains = "",
     /// Turns away clients without a certificate of these authorities.
     tls_client_required: bool = "false",
     /// Allows `listen` to leave loopback without TLS, where a mesh or a gateway encrypts.
     allow_plaintext: bool = "false",
+    /// Connections at once, handshakes included.
+    connections: NonZeroUsize = "4096",
+    /// The same, from one source: an IPv4 address, or the /64 of an IPv6 address.
+    connections_per_source: NonZeroUsize = "512",
     /// Serves gRPC reflection, v1 and v1alpha.
     reflection: bool = "true",
     /// Address of the Prometheus endpoint; empty = off.
@@ -152,8 +157,10 @@ settings! {
     log_format: LogFormat = "auto",
     /// What is logged, as `tracing` directives.
     log_filter: LogFilter = "info",
-    /// OTLP collector for traces, `http://HOST:PORT` (gRPC, without TLS); empty = off.
+    /// OTLP collector for traces (gRPC), `http://HOST:PORT` or `https://HOST:PORT`; empty = off.
     otlp_endpoint: Option<OtlpEndpoint> = "",
+    /// PEM file of the authorities by which that collector proves itself; needed with `https`.
+    otlp_ca_file: Option<PathBuf> = "",
     /// Password hashes computed at once.
     hash_permits: NonZeroUsize = "{cores}",
     /// Password hashes that may wait; a further one is refused with RESOURCE_EXHAUSTED. Empty = 60 for each permit, which
@@ -161,9 +168,9 @@ settings! {
     hash_queue: Option<usize> = "",
     /// Calls of public RPCs per source address and minute.
     public_calls_per_source: NonZeroU32 = "60",
-    /// API keys that nobody has which are looked up per source address and minute; beyond that, calls from there with a key
-    /// that this process has not seen in use are RESOURCE_EXHAUSTED for ten seconds.
-    unknown_keys_per_source: NonZeroU32 = "60",
+    /// Look-ups per source address and minute of credentials and realms that there are not; those that were seen before
+    /// are never limited.
+    unknown_credentials_per_source: NonZeroU32 = "60",
     /// Calls of public RPCs about one mailbox per minute.
     public_calls_per_mailbox: NonZeroU32 = "5",
     /// Proxies whose word on a caller's address is believed: addresses or networks, comma-separated.
@@ -243,8 +250,14 @@ impl Config {
                 return Err(ConfigError::all(wrong));
             }
         };
-        let checks =
-            [Self::check_root_keys, Self::check_tls, Self::check_listeners, Self::check_database, Self::check_smtp];
+        let checks = [
+            Self::check_root_keys,
+            Self::check_tls,
+            Self::check_listeners,
+            Self::check_database,
+            Self::check_otlp,
+            Self::check_smtp,
+        ];
         let wrong: Vec<_> = checks.iter().filter_map(|check| check(&config).err()).collect();
         if wrong.is_empty() { Ok(config) } else { Err(ConfigError::all(wrong)) }
     }
@@ -278,13 +291,13 @@ impl Config {
         if key && !certificate {
             return Err(self.contradiction("tls_key_file", "tls_cert_file", "TLS needs both"));
         }
-        if self.tls_client_ca_file.is_some() && !certificate {
+        if !self.tls_client_ca_files.0.is_empty() && !certificate {
             let rule = "client certificates come with TLS alone";
-            return Err(self.contradiction("tls_client_ca_file", "tls_cert_file", rule));
+            return Err(self.contradiction("tls_client_ca_files", "tls_cert_file", rule));
         }
-        if self.tls_client_required && self.tls_client_ca_file.is_none() {
+        if self.tls_client_required && self.tls_client_ca_files.0.is_empty() {
             let rule = "nobody says whose certificates are believed";
-            return Err(self.contradiction("tls_client_required", "tls_client_ca_file", rule));
+            return Err(self.contradiction("tls_client_required", "tls_client_ca_files", rule));
         }
         Ok(())
     }
@@ -293,6 +306,20 @@ impl Config {
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         self.source(name) != Source::Default
+    }
+
+    fn check_otlp(&self) -> Result<(), ConfigError> {
+        let encrypted = self.otlp_endpoint.as_ref().is_some_and(|OtlpEndpoint(uri)| uri.scheme_str() == Some("https"));
+        match (&self.otlp_ca_file, encrypted) {
+            (None, true) => {
+                let rule = "nobody says by which authority the collector proves itself";
+                Err(self.contradiction("otlp_endpoint", "otlp_ca_file", rule))
+            }
+            (Some(_), false) => {
+                Err(self.contradiction("otlp_ca_file", "otlp_endpoint", "the collector is not reached by https"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn contradiction(&self, first: &'static str, second: &'static str, rule: &'static str) -> ConfigError {

@@ -136,10 +136,13 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     for (args, named) in [
         (vec!["--tls-cert-file", "c"], "tls_cert_file (flag --tls-cert-file) contradicts tls_key_file (default)"),
         (vec!["--tls-key-file", "k"], "tls_key_file (flag --tls-key-file) contradicts tls_cert_file (default)"),
-        (vec!["--tls-client-ca-file", "a"], "tls_client_ca_file (flag --tls-client-ca-file) contradicts tls_cert_file"),
+        (
+            vec!["--tls-client-ca-files", "example.org=a"],
+            "tls_client_ca_files (flag --tls-client-ca-files) contradicts tls_cert_file",
+        ),
         (
             vec!["--tls-cert-file", "c", "--tls-key-file", "k", "--tls-client-required"],
-            "tls_client_required (flag --tls-client-required) contradicts tls_client_ca_file (default)",
+            "tls_client_required (flag --tls-client-required) contradicts tls_client_ca_files (default)",
         ),
     ] {
         let refused = refusal("", &[], &args);
@@ -184,4 +187,15 @@ fn every_value_can_be_given_as_it_is_shown() {
     let shown = shown.replace("root_key_file = 'data/root.key'\n", "");
     assert_eq!(load(&shown, &[], &[]).unwrap().shown(), config.shown());
     assert_eq!(config.shown().len(), SETTINGS.len());
+}
+
+#[test]
+fn each_trust_domain_has_one_file() {
+    let args = ["--tls-cert-file", "c", "--tls-key-file", "k", "--tls-client-ca-files"];
+    let load = |files: &'static str| load("", &[], &[&args[..], &[files]].concat());
+    let read = load("example.org=a.pem, other.example = b.pem").unwrap().tls_client_ca_files.0;
+    assert_eq!(read, [("example.org".to_owned(), "a.pem".into()), ("other.example".to_owned(), "b.pem".into())]);
+    for wrong in ["a.pem", "=a.pem", "example.org=", "Example.org=a", "example.org=a, example.org=b"] {
+        assert!(load(wrong).is_err(), "{wrong}");
+    }
 }

@@ -145,6 +145,34 @@ impl Value for Vec<IpNet> {
     }
 }
 
+/// Trust domains, each with a file of its own.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TrustDomains(pub Vec<(String, PathBuf)>);
+
+impl Value for TrustDomains {
+    fn read(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let mut read: Vec<(String, PathBuf)> = vec![];
+        for item in items {
+            let (domain, file) = item.split_once('=').ok_or_else(|| expected("DOMAIN=FILE pairs", text))?;
+            let (domain, file) = (domain.trim(), file.trim());
+            let sign = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+            if domain.is_empty() || file.is_empty() || !domain.chars().all(sign) {
+                return Err(expected("a trust domain such as example.org, and its file", item));
+            }
+            if read.iter().any(|(known, _)| known == domain) {
+                return Err(expected("each trust domain once", text));
+            }
+            read.push((domain.to_owned(), file.into()));
+        }
+        Ok(Self(read))
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(|(domain, file)| format!("{domain}={}", file.display())).collect::<Vec<_>>().join(", ")
+    }
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(one).ok_or_else(|| expected("addresses or networks such as 10.0.0.0/8", text))
@@ -315,10 +343,10 @@ pub struct OtlpEndpoint(pub http::Uri);
 
 impl Value for OtlpEndpoint {
     fn read(text: &str) -> Result<Self, String> {
-        let uri = http::Uri::from_str(text).ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        let known = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
         // Not repeated: a password may stand before an `@`, a token after a `?`.
-        let plain = uri.filter(|_| !text.contains(['@', '?', '#']));
-        plain.map(Self).ok_or_else(|| "expected http://HOST:PORT".to_owned())
+        let plain = http::Uri::from_str(text).ok().filter(known).filter(|_| !text.contains(['@', '?', '#']));
+        plain.map(Self).ok_or_else(|| "expected http://HOST:PORT or https://HOST:PORT".to_owned())
     }
 
     fn show(&self) -> String {

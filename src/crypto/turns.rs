@@ -6,14 +6,15 @@
 //! them all.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::domain::source::Network;
+
 /// Whom work is done for, as far as fairness goes; `None` = nobody knows from where.
-pub type Source = Option<IpAddr>;
+pub type Source = Option<Network>;
 
 /// Who has a turn, and who waits for one.
 #[derive(Debug)]
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     fn source(number: u8) -> Source {
-        Some(IpAddr::from([192, 0, 2, number]))
+        crate::domain::source::Source::parse(&format!("192.0.2.{number}")).map(|source| source.network())
     }
 
     /// Lets `count` of a source wait; each says that it had its turn, or was shed.

@@ -75,13 +75,12 @@ pub fn excluded<'a>(
     scope: Scope,
     now: Timestamp,
 ) -> Option<&'a Exclusion> {
-    let lasting = |entry: &&Entry| entry.window.expires_at().is_none_or(|until| now < until);
     let places: BTreeSet<_> = match scope {
         Scope::Organization(_) => [scope].into(),
         Scope::Realm => held.iter().map(|entry| entry.scope).chain([scope]).collect(),
     };
     places.into_iter().find_map(|place| {
-        let there = held.iter().filter(lasting).filter(|entry| entry.scope.covers(place.organization()));
+        let there = held.iter().filter(|entry| entry.window.lasts(now) && entry.scope.covers(place.organization()));
         let assigned = there.filter_map(|entry| match entry.confers {
             Confers::Role(held) => Some(held),
             Confers::Grant { .. } => None,
@@ -137,7 +136,6 @@ pub fn opened<'a>(
     scope: Scope,
     now: Timestamp,
 ) -> impl Iterator<Item = Opened> + 'a {
-    let lasting = move |entry: &&Entry| entry.window.expires_at().is_none_or(|until| now < until);
     let shared = move |entry: &Entry| {
         if scope.covers(entry.scope.organization()) {
             Some(entry.scope)
@@ -145,7 +143,7 @@ pub fn opened<'a>(
             entry.scope.covers(scope.organization()).then_some(scope)
         }
     };
-    held.iter().filter(lasting).flat_map(move |entry| {
+    held.iter().filter(move |entry| entry.window.lasts(now)).flat_map(move |entry| {
         let held = match entry.confers {
             Confers::Role(held) => shared(entry).map(|scope| (held, scope)),
             Confers::Grant { .. } => None,

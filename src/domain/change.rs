@@ -25,7 +25,8 @@ pub enum Key {
 pub struct Line {
     pub realm: RealmId,
     pub position: Position,
-    pub key: Key,
+    /// `None` = a key that this version does not know: a newer one wrote it. It may stand for anything.
+    pub key: Option<Key>,
 }
 
 /// A fact, or the knowledge that there is none, and the position that it was read at: the mark tells of which history.

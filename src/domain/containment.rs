@@ -189,10 +189,7 @@ pub fn reserved_strong<'a>(
     principal: &'a Principal,
     now: Timestamp,
 ) -> impl Iterator<Item = Strong<'a>> {
-    let lasting = move |entry: &&Entry| {
-        entry.resource.is_none() && entry.window.expires_at().is_none_or(|expires_at| now < expires_at)
-    };
-    principal.entries.iter().filter(lasting).flat_map(|entry| {
+    principal.lasting_entries(now).filter(|entry| entry.resource.is_none()).flat_map(|entry| {
         let said = said(catalogue, entry).into_iter();
         said.filter(|(pattern, reach)| is_strong(pattern, *reach)).map(|(pattern, reach)| Strong {
             pattern,

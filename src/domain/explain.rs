@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::account::Gate;
 use super::catalogue::{CompiledRole, RoleIndex};
 use super::decision::confer::{Lack, Standing, confers, lacking, standing};
-use super::decision::{Decision, Found, Place, Question, ResourceRef, World};
+use super::decision::{Decision, Found, Needs, Place, Question, ResourceRef, World};
 use super::ids::{EntryId, RoleId};
 use super::permission::{Pattern, Reach, Reaches};
 use super::snapshot::{Confers, Entry, Scope, Window};
@@ -95,7 +95,14 @@ impl Explanation {
     }
 }
 
-/// Explains what [`super::decision::decide`] answers in the same world, which must be gathered completely.
+/// What must still be gathered before [`explain`] tells the nearest miss: more than the decision may have needed, since an
+/// entry that lacks something decides nothing by its reach.
+#[must_use]
+pub fn needs(world: &World<'_>, question: &Question<'_>) -> Option<Needs> {
+    (world.owner_managers.is_none() && world.may_lead(question.owner)).then_some(Needs::OwnerManagers)
+}
+
+/// Explains what [`super::decision::decide`] answers in the same world, once neither it nor [`needs`] asks for more.
 #[must_use]
 pub fn explain(world: &World<'_>, question: &Question<'_>, now: Timestamp) -> Explanation {
     let gates: Vec<_> = world.gates(now).collect();

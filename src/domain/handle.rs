@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::email::Email;
+
 /// The most characters that a slug, a service account's or a realm's name has.
 pub const SLUG_CHARS_MAX: usize = 63;
 /// The most characters that a role's name has.
@@ -14,11 +16,51 @@ pub enum Handle {
     Natural(String),
 }
 
+/// What a handle names. Each kind has a natural form of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    User,
+    ServiceAccount,
+    /// A user or a service account.
+    Principal,
+    Organization,
+    Role,
+    /// Whatever an event of the audit log may be about.
+    Anything,
+}
+
+impl Named {
+    /// Whether something of this kind may have this natural handle.
+    #[must_use]
+    pub fn may_be(self, text: &str) -> bool {
+        let is_address = || Email::parse(text).is_ok();
+        match self {
+            Self::User => is_address(),
+            Self::ServiceAccount | Self::Organization => is_slug(text),
+            Self::Principal => is_slug(text) || is_address(),
+            Self::Role => is_role_name(text),
+            Self::Anything => is_role_name(text) || is_address(),
+        }
+    }
+
+    /// What names something of this kind, as errors say it.
+    #[must_use]
+    pub fn forms(self) -> &'static str {
+        match self {
+            Self::User => "an id or an e-mail address",
+            Self::ServiceAccount => "an id or the name of a service account",
+            Self::Principal => "an id, an e-mail address or the name of a service account",
+            Self::Organization => "an id or a slug",
+            Self::Role => "an id or the name of a role",
+            Self::Anything => "an id, an e-mail address, a slug or a name",
+        }
+    }
+}
+
 impl Handle {
-    /// Reads a handle; never fails, since what is no id may be somebody's natural handle.
+    /// Reads a handle; never fails, since what is no id may be a natural handle: see [`Named::may_be`].
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let text = text.trim();
         Uuid::parse_str(text).map_or_else(|_| Self::Natural(text.to_owned()), Self::Id)
     }
 }
@@ -62,8 +104,22 @@ mod tests {
         let id = "018f2b7e-7b1a-7cc3-98c4-0123456789ab";
         assert!(matches!(Handle::parse(id), Handle::Id(_)));
         assert!(matches!(Handle::parse("018f2b7e7b1a7cc398c40123456789ab"), Handle::Id(_)));
-        assert_eq!(Handle::parse(" acme "), Handle::Natural("acme".into()));
+        assert_eq!(Handle::parse("acme"), Handle::Natural("acme".into()));
         assert!(!is_slug(id) && !is_role_name(id) && !is_role_name("018f2b7e7b1a7cc398c40123456789ab"));
+    }
+
+    #[test]
+    fn what_can_be_nobodys_handle_is_told_apart() {
+        for (named, possible, impossible) in [
+            (Named::User, "ann@x.org", "ann"),
+            (Named::ServiceAccount, "shop-2", "Shop"),
+            (Named::Organization, "acme", " acme"),
+            (Named::Role, "ROLE_ADMIN", "role admin"),
+        ] {
+            assert!(named.may_be(possible) && !named.may_be(impossible), "{named:?}");
+        }
+        assert!(["ann@x.org", "shop-2"].iter().all(|text| Named::Principal.may_be(text)));
+        assert!(["", "ann@", "Shop", "a b", "\u{200b}"].iter().all(|text| !Named::Principal.may_be(text)));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod service_account;
 pub mod session;
 pub mod setting;
 pub mod snapshot;
+pub mod source;
+pub mod text;
 pub mod throttle;
 pub mod time;
 pub mod topic;

@@ -147,8 +147,7 @@ pub fn canonical(scheme: &CodeScheme, value: &str) -> Result<String, IdentifierF
         CodeFormat::Uei => code(12).filter(|code| !code.starts_with('0')).ok_or(IdentifierFault::Uei),
         CodeFormat::Cage => code(5).ok_or(IdentifierFault::Cage),
         CodeFormat::Domain => {
-            let address = super::email::Email::parse(&format!("a@{value}")).map_err(|_| IdentifierFault::Domain)?;
-            let domain = address.domain().to_owned();
+            let domain = super::email::domain(value).ok_or(IdentifierFault::Domain)?;
             if PUBLIC_MAIL_DOMAINS.contains(&domain.as_str()) {
                 return Err(IdentifierFault::PublicDomain);
             }
@@ -245,6 +244,9 @@ mod tests {
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "Example.ORG"), Ok("example.org".into()));
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "GMail.com"), Err(IdentifierFault::PublicDomain));
         assert_eq!(canonical(&scheme(CodeFormat::Domain), "corp.com."), Err(IdentifierFault::Domain));
+        let spelled = |text: &str| canonical(&scheme(CodeFormat::Domain), text).unwrap();
+        assert_eq!(spelled("xn--bcher-kva.example"), spelled("BÜCHER.example"));
+        assert_ne!(spelled("weiß.example"), spelled("weiss.example"));
     }
 
     #[test]

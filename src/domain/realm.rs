@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{Mark, RealmId, Revision, SigningKeyId};
 use super::policy::Policy;
 use super::time::Timestamp;
+use super::workload::{SpiffeId, SpiffePrefix};
 
 /// The realm that a fresh server has, and that a public call means when it names none.
 pub const DEFAULT_REALM: &str = "default";
@@ -20,6 +21,9 @@ pub struct Realm {
     pub platform: bool,
     pub suspended: bool,
     pub policy: Policy,
+    /// What the SPIFFE ids of its service accounts begin with; no other realm's begin so.
+    #[serde(default)]
+    pub spiffe_prefixes: Vec<SpiffePrefix>,
     pub position: Position,
     /// The revision at which the catalogue changed last.
     pub catalogue_revision: Revision,
@@ -28,7 +32,13 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// Opaque to clients; equal as long as nobody wrote title, state or policy.
+    /// Whether a service account of the realm may have this SPIFFE id.
+    #[must_use]
+    pub fn may_name(&self, id: &SpiffeId) -> bool {
+        self.spiffe_prefixes.iter().any(|prefix| prefix.covers(id))
+    }
+
+    /// Opaque to clients; equal as long as nobody wrote title, state, policy or prefixes.
     #[must_use]
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.version)

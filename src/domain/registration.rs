@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::account::{ApprovalState, User};
-use super::email::{Email, identity, is_same_mailbox};
+use super::email::{Email, domain, is_same_mailbox};
 use super::organization::{Identifier, IdentifierFault, Member, Organization, canonical};
 use super::policy::{ApprovalBy, CodeFormat, CodeScheme, Founding, Policy, SelfRegistration};
 use super::snapshot::MembershipState;
@@ -60,9 +60,9 @@ pub fn codes(
 fn code(scheme: &CodeScheme, email: Option<&Email>, given: Option<&str>) -> Result<String, CodeFault> {
     match (scheme.format, given) {
         (CodeFormat::Domain, given) => {
-            let domain = email.map(Email::domain);
-            let other = domain.zip(given).is_some_and(|(domain, given)| identity(given) != domain);
-            if other { Err(CodeFault::OtherDomain) } else { Ok(domain.unwrap_or_default().to_owned()) }
+            let own = email.map(Email::domain);
+            let other = own.zip(given).is_some_and(|(own, given)| domain(given).as_deref() != Some(own));
+            if other { Err(CodeFault::OtherDomain) } else { Ok(own.unwrap_or_default().to_owned()) }
         }
         (_, None) => Err(CodeFault::Missing),
         (_, Some(given)) => Ok(canonical(scheme, given)?),
@@ -169,10 +169,13 @@ pub struct Unfounded {
     pub by_registration: bool,
     /// Somebody else is an active member.
     pub has_members: bool,
+    /// An active member holds the founding role there.
+    pub is_led: bool,
 }
 
 /// The name of the role that the owner of a verified address gets as the founder of the organization; `None` = it is not
-/// its founder. `address` is the one that was mailed to. A contact for a single resource is not the organization's.
+/// its founder. `address` is the one that was mailed to. A listed contact founds as long as nobody holds the role, the
+/// first verified once. A contact for a single resource is not the organization's.
 #[must_use]
 pub fn founding_role<'a>(
     policy: &'a Policy,
@@ -185,10 +188,12 @@ pub fn founding_role<'a>(
     let founds = match policy.founding {
         Founding::Nobody => false,
         // The mailbox that was proven, and not one that folds to the same.
-        Founding::ListedContact => addresses.any(|listed| is_same_mailbox(listed, address)),
-        Founding::FirstVerified => unfounded.by_registration && !unfounded.has_members,
+        Founding::ListedContact => !unfounded.is_led && addresses.any(|listed| is_same_mailbox(listed, address)),
+        Founding::FirstVerified => {
+            unfounded.by_registration && !unfounded.has_members && organization.founded_at.is_none()
+        }
     };
-    policy.founding_role.as_deref().filter(|_| founds && organization.founded_at.is_none())
+    policy.founding_role.as_deref().filter(|_| founds)
 }
 
 #[cfg(test)]

@@ -106,7 +106,10 @@ impl Scope {
     }
 }
 
-/// One thing of a sibling service, by a name that it chose.
+/// The most bytes of a resource's id.
+pub const RESOURCE_ID_BYTES_MAX: usize = 200;
+
+/// One thing of a sibling service, by a name that it chose: compared byte by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Resource {
     pub kind: String,
@@ -140,7 +143,13 @@ impl Window {
 
     #[must_use]
     pub fn contains(self, now: Timestamp) -> bool {
-        self.from <= now && now < self.until
+        self.from <= now && self.lasts(now)
+    }
+
+    /// Whether it has not ended yet, whenever it begins.
+    #[must_use]
+    pub fn lasts(self, now: Timestamp) -> bool {
+        now < self.until
     }
 }
 
@@ -173,6 +182,11 @@ impl Principal {
     #[must_use]
     pub fn active_membership(&self, organization: OrganizationId) -> Option<&Membership> {
         self.active_memberships().find(|membership| membership.organization == organization)
+    }
+
+    /// The entries that have not expired; those that are yet to begin are among them.
+    pub fn lasting_entries(&self, now: Timestamp) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.window.lasts(now))
     }
 
     /// Whether this is an ACTIVE member, or a service account, of that organization.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::time::Timestamp;
@@ -48,10 +49,46 @@ impl SpiffeId {
         &self.text
     }
 
+    /// The part that says which authorities may vouch for it.
+    #[must_use]
+    pub fn trust_domain(&self) -> &str {
+        self.text.split('/').nth(2).unwrap_or_default()
+    }
+
     /// What `Key::Credential` has of it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+}
+
+/// What SPIFFE ids of a realm begin with: a trust domain, or one with the beginning of a path, as whole segments.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct SpiffePrefix(String);
+
+impl SpiffePrefix {
+    /// Reads `spiffe://TRUST-DOMAIN/` or `spiffe://TRUST-DOMAIN/PATH/`, which ends with a slash so that no segment is cut.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // What the prefix and one more segment make is an id.
+        let covers_ids = text.ends_with('/') && SpiffeId::parse(&format!("{text}x")).is_some();
+        covers_ids.then(|| Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn covers(&self, id: &SpiffeId) -> bool {
+        id.text.starts_with(&self.0)
+    }
+
+    /// Whether some id begins with both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
     }
 }
 
@@ -90,13 +127,14 @@ impl Presented {
 
 #[cfg(test)]
 mod tests {
-    use super::SpiffeId;
+    use super::{SpiffeId, SpiffePrefix};
 
     #[test]
     fn a_workload_is_named_by_trust_domain_and_path() {
         for text in ["spiffe://example.org/shop", "spiffe://prod/ns/web/sa/Front_end"] {
             assert_eq!(SpiffeId::parse(text).unwrap().as_str(), text);
         }
+        assert_eq!(SpiffeId::parse("spiffe://example.org/shop/till").unwrap().trust_domain(), "example.org");
         for text in [
             "",
             "example.org/shop",
@@ -112,6 +150,22 @@ mod tests {
         ] {
             assert!(SpiffeId::parse(text).is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_prefix_is_made_of_whole_segments() {
+        let prefix = |text| SpiffePrefix::parse(text).unwrap();
+        for text in ["", "spiffe://", "spiffe:///", "spiffe://example.org", "spiffe://example.org/a", "example.org/"] {
+            assert!(SpiffePrefix::parse(text).is_none(), "{text:?}");
+        }
+        let (domain, path) = (prefix("spiffe://example.org/"), prefix("spiffe://example.org/ns/web/"));
+        let id = |text| SpiffeId::parse(text).unwrap();
+        assert!(domain.covers(&id("spiffe://example.org/shop")));
+        assert!(!domain.covers(&id("spiffe://example.org.evil/shop")));
+        assert!(path.covers(&id("spiffe://example.org/ns/web/sa/x")));
+        assert!(!path.covers(&id("spiffe://example.org/ns/website")));
+        assert!(domain.overlaps(&path) && path.overlaps(&domain));
+        assert!(!path.overlaps(&prefix("spiffe://example.org/ns/website/")));
     }
 
     #[test]

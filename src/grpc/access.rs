@@ -12,7 +12,7 @@ use super::pb;
 use crate::app::Requirement;
 use crate::domain::permission::reserved::{PLATFORM, RESERVED};
 
-/// Services of others that are served here, and what they need: `(path prefix, public)`.
+/// Services of others that are served here, by their path's prefix; all public.
 pub const FOREIGN: [&str; 3] =
     ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
@@ -29,6 +29,10 @@ pub struct Method {
     pub full_name: String,
     pub needs: Requirement,
     pub writes: bool,
+    /// Whether its calls count against the limit of public calls per source.
+    pub counted: bool,
+    /// Whether it answers with a stream.
+    pub streams: bool,
 }
 
 /// Every RPC of ours, by its path. Nobody can fill the table, so that a fast hash will do.
@@ -46,8 +50,12 @@ pub enum ContractError {
     Undeclared(String),
     #[error("{0} declares neither public, own nor a permission, or public beside others")]
     Contradictory(String),
+    #[error("{0} declares that it is not counted, and is not public")]
+    UncountedOfWhom(String),
     #[error("{0} declares that it changes the own password, and something else that it needs")]
     PasswordOfWhom(String),
+    #[error("{0} takes a stream; every RPC takes one message")]
+    StreamsIn(String),
     #[error("{0} does not declare whether it writes")]
     EffectMissing(String),
     #[error("{rpc} declares {permission:?}, which is no permission that the service knows")]
@@ -100,6 +108,9 @@ fn read_method(
     method: &MethodDescriptor,
 ) -> Result<&'static Method, ContractError> {
     let full_name = format!("{}/{}", method.parent_service().full_name(), method.name());
+    if method.is_client_streaming() {
+        return Err(ContractError::StreamsIn(full_name));
+    }
     let extension = pool.get_extension_by_name(OPTION).ok_or(ContractError::OptionMissing)?;
     let options = method.options();
     if !options.has_extension(&extension) {
@@ -121,13 +132,25 @@ fn read_method(
         (false, true) => Requirement::Any { permissions, own },
         _ => return Err(ContractError::Contradictory(full_name)),
     };
+    let (is_public, uncounted) = (needs == Requirement::Public, flag(declared, "uncounted"));
+    if uncounted && !is_public {
+        return Err(ContractError::UncountedOfWhom(full_name));
+    }
     let writes = match declared.get_field_by_name("effect").and_then(|effect| effect.as_enum_number()) {
         Some(1) => false,
         Some(2) => true,
         _ => return Err(ContractError::EffectMissing(full_name)),
     };
     let name = Box::leak(method.name().to_owned().into_boxed_str());
-    Ok(Box::leak(Box::new(Method { index, name, full_name, needs, writes })))
+    Ok(Box::leak(Box::new(Method {
+        index,
+        name,
+        full_name,
+        needs,
+        writes,
+        counted: is_public && !uncounted,
+        streams: method.is_server_streaming(),
+    })))
 }
 
 fn is_known(permission: &str) -> bool {

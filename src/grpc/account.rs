@@ -7,6 +7,7 @@ use crate::app::{
     BlockUser, ClearTombstone, DeleteUser, Error, MarkEmailVerified, RestoreUser, UnblockUser, UpdateUser,
 };
 use crate::domain::email::Email;
+use crate::domain::handle::Named;
 
 /// The fields that a mask can name.
 const FIELDS: [&str; 4] = ["display_name", "valid_from", "valid_until", "password_must_change"];
@@ -29,7 +30,7 @@ pub(super) fn update(mut fields: Fields, request: pb::UpdateUserRequest) -> Resu
     let asks_from = mask.asks("valid_from", valid_from.is_some());
     let asks_until = mask.asks("valid_until", valid_until.is_some());
     let command = UpdateUser {
-        user: fields.optional_handle("user", &user),
+        user: fields.optional_handle(Named::User, "user", &user),
         display_name: asks_name.then(|| fields.text("display_name", &display_name, 1..=TITLE_CHARS_MAX)),
         valid_from: asks_from.then(|| fields.instant("valid_from", valid_from.as_ref())),
         valid_until: asks_until.then(|| fields.instant("valid_until", valid_until.as_ref())),
@@ -47,15 +48,16 @@ pub(super) fn mark_verified(
     request: pb::MarkEmailVerifiedRequest,
 ) -> Result<MarkEmailVerified, Error> {
     let pb::MarkEmailVerifiedRequest { user, etag, request_id: _ } = request;
-    let command = MarkEmailVerified { user: fields.handle("user", &user), etag: none_if_empty(etag) };
+    let command = MarkEmailVerified { user: fields.handle(Named::User, "user", &user), etag: none_if_empty(etag) };
     fields.finish(command)
 }
 
 pub(super) fn block(mut fields: Fields, request: pb::BlockUserRequest) -> Result<BlockUser, Error> {
-    let pb::BlockUserRequest { user, reason, etag, request_id: _ } = request;
+    let pb::BlockUserRequest { user, reason, etag, request_id: _, revoke_keys } = request;
     let command = BlockUser {
-        user: fields.handle("user", &user),
+        user: fields.handle(Named::User, "user", &user),
         reason: fields.text("reason", &reason, 1..=NOTE_CHARS_MAX),
+        revoke_keys,
         etag: none_if_empty(etag),
     };
     fields.finish(command)
@@ -64,7 +66,7 @@ pub(super) fn block(mut fields: Fields, request: pb::BlockUserRequest) -> Result
 pub(super) fn unblock(mut fields: Fields, request: pb::UnblockUserRequest) -> Result<UnblockUser, Error> {
     let pb::UnblockUserRequest { user, note, etag, request_id: _ } = request;
     let command = UnblockUser {
-        user: fields.handle("user", &user),
+        user: fields.handle(Named::User, "user", &user),
         note: read_note(&mut fields, &note),
         etag: none_if_empty(etag),
     };
@@ -72,11 +74,12 @@ pub(super) fn unblock(mut fields: Fields, request: pb::UnblockUserRequest) -> Re
 }
 
 pub(super) fn delete(mut fields: Fields, request: pb::DeleteUserRequest) -> Result<DeleteUser, Error> {
-    let pb::DeleteUserRequest { user, note, new_manager, etag, request_id: _ } = request;
+    let pb::DeleteUserRequest { user, note, new_manager, etag, request_id: _, revoke_keys } = request;
     let command = DeleteUser {
-        user: fields.handle("user", &user),
-        new_manager: fields.optional_handle("new_manager", &new_manager),
+        user: fields.handle(Named::User, "user", &user),
+        new_manager: fields.optional_handle(Named::User, "new_manager", &new_manager),
         note: read_note(&mut fields, &note),
+        revoke_keys,
         etag: none_if_empty(etag),
     };
     fields.finish(command)
@@ -85,7 +88,7 @@ pub(super) fn delete(mut fields: Fields, request: pb::DeleteUserRequest) -> Resu
 pub(super) fn restore(mut fields: Fields, request: pb::RestoreUserRequest) -> Result<RestoreUser, Error> {
     let pb::RestoreUserRequest { user, note, etag, request_id: _ } = request;
     let command = RestoreUser {
-        user: fields.handle("user", &user),
+        user: fields.handle(Named::User, "user", &user),
         note: read_note(&mut fields, &note),
         etag: none_if_empty(etag),
     };

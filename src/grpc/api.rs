@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::status;
-use crate::app::{App, Ctx, Done, Error, Result};
+use crate::app::{App, CallId, Ctx, Done, Error, Result};
 use crate::domain::ids::RealmId;
 use crate::domain::realm::Position;
 
@@ -46,8 +46,8 @@ impl Called {
     pub(super) fn new<T>(request: Request<T>) -> std::result::Result<(Self, T), Status> {
         let (_, mut extensions, message) = request.into_parts();
         let ctx = extensions.remove::<Ctx>().ok_or_else(|| {
-            let fault = Error::internal("a call came in that no door let in");
-            status::status(&fault, crate::app::CallId { process: 0, number: 0 })
+            let fault = Error::internal("a call came in past the authentication layer");
+            status::status(&fault, CallId::default())
         })?;
         Ok((Self { ctx }, message))
     }

@@ -7,6 +7,7 @@ use super::convert::{Fields, NOTE_CHARS_MAX, instant, none_if_empty};
 use super::pb::{self, approval_service_server::ApprovalService};
 use super::user::shown;
 use crate::app::{ApproveRegistration, ListRegistrations, Registration, RejectRegistration};
+use crate::domain::handle::Named;
 
 /// The most roles that an approval gives beside the default ones.
 const ROLES_MAX: usize = 100;
@@ -19,9 +20,9 @@ impl ApprovalService for Api {
     ) -> Result<Response<pb::ListRegistrationsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_registrations(&called.ctx, &query).await)?;
-        let registrations = page.items.into_iter().map(registration).collect();
-        Ok(Response::new(pb::ListRegistrationsResponse { registrations, next_page_token: page.next }))
+        let page = called.answer(self.app.list_registrations(&called.ctx, &query, registration).await)?;
+        let (registrations, next_page_token) = (page.items, page.next);
+        Ok(Response::new(pb::ListRegistrationsResponse { registrations, next_page_token }))
     }
 
     async fn approve_registration(
@@ -35,10 +36,14 @@ impl ApprovalService for Api {
         if roles.len() > ROLES_MAX {
             fields.wrong("roles", format!("has {} roles, at most {ROLES_MAX} are allowed", roles.len()));
         }
-        let roles = roles.iter().enumerate().map(|(at, role)| fields.handle(&format!("roles[{at}]"), role)).collect();
+        let roles = roles
+            .iter()
+            .enumerate()
+            .map(|(at, role)| fields.handle(Named::Role, &format!("roles[{at}]"), role))
+            .collect();
         let command = ApproveRegistration {
-            user: fields.handle("user", &user),
-            organization: fields.optional_handle("organization", &organization),
+            user: fields.handle(Named::User, "user", &user),
+            organization: fields.optional_handle(Named::Organization, "organization", &organization),
             roles,
             note: none_if_empty(fields.text("note", &note, 0..=NOTE_CHARS_MAX)),
             etag: none_if_empty(etag),
@@ -58,8 +63,8 @@ impl ApprovalService for Api {
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::RejectRegistrationRequest { user, organization, reason, etag, request_id: _ } = request;
         let command = RejectRegistration {
-            user: fields.handle("user", &user),
-            organization: fields.optional_handle("organization", &organization),
+            user: fields.handle(Named::User, "user", &user),
+            organization: fields.optional_handle(Named::Organization, "organization", &organization),
             reason: fields.text("reason", &reason, 1..=NOTE_CHARS_MAX),
             etag: none_if_empty(etag),
         };
@@ -75,7 +80,7 @@ fn list(request: pb::ListRegistrationsRequest) -> Result<ListRegistrations, crat
     let query = pb::ListRegistrationsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let pb::ListRegistrationsRequest { organization, page_size, page_token } = request;
     let query = ListRegistrations {
-        organization: fields.optional_handle("organization", &organization),
+        organization: fields.optional_handle(Named::Organization, "organization", &organization),
         page: fields.page(page_size, page_token, &query),
     };
     fields.finish(query)

@@ -7,6 +7,7 @@ use crate::app::{
     UpdateAssignments, Which,
 };
 use crate::domain::entry::EntryState;
+use crate::domain::handle::Named;
 use crate::domain::ids::EntryId;
 use crate::domain::permission::Reach;
 use crate::domain::snapshot::{Resource, Window};
@@ -28,8 +29,8 @@ pub(super) fn assignment(
         Asked::RealmWide(said) => Asking::RealmWide(said),
     });
     let command = AssignRole {
-        principal: fields.handle("principal", &principal),
-        role: fields.handle("role", &role),
+        principal: fields.handle(Named::Principal, "principal", &principal),
+        role: fields.handle(Named::Role, "role", &role),
         place: place(&mut fields, asked),
         resource: fields.resource("resource", resource),
         window: window(&mut fields, not_before.as_ref(), expire_time.as_ref(), now),
@@ -84,8 +85,8 @@ pub(super) fn revocation(mut fields: Fields, request: pb::RevokeRoleRequest) -> 
         Asked::RealmWide(said) => Asking::RealmWide(said),
     });
     let command = RevokeRole::Every {
-        principal: fields.handle("principal", &principal),
-        role: fields.handle("role", &role),
+        principal: fields.handle(Named::Principal, "principal", &principal),
+        role: fields.handle(Named::Role, "role", &role),
         place: place(&mut fields, asked),
         resource: fields.resource("resource", resource),
     };
@@ -110,12 +111,12 @@ pub(super) fn grant(mut fields: Fields, request: pb::GrantPermissionRequest, now
         Asked::Organization(slug) => Asking::Organization(slug),
         Asked::RealmWide(said) => Asking::RealmWide(said),
     });
-    let principal = fields.handle("principal", &principal);
+    let principal = fields.handle(Named::Principal, "principal", &principal);
     let pattern = fields.pattern("pattern", &pattern);
     let place = place(&mut fields, asked);
     let resource = fields.resource("resource", resource);
     let reach = granted_reach(&mut fields, reach, resource.as_ref());
-    let owner = fields.optional_handle("owner", &owner);
+    let owner = fields.optional_handle(Named::Principal, "owner", &owner);
     if owner.is_some() && resource.is_none() {
         fields.wrong("owner", "is given, which needs a resource");
     }
@@ -127,7 +128,7 @@ pub(super) fn grant(mut fields: Fields, request: pb::GrantPermissionRequest, now
 pub(super) fn grant_revocation(mut fields: Fields, request: pb::RevokePermissionRequest) -> Draft<RevokePermission> {
     use pb::revoke_permission_request::Scope as Asked;
     let pb::RevokePermissionRequest { entry, principal, pattern, scope, resource, owner, request_id: _ } = request;
-    let owner = fields.optional_handle("owner", &owner);
+    let owner = fields.optional_handle(Named::Principal, "owner", &owner);
     if let Some(entry) = fields.optional_id("entry", &entry) {
         if !principal.is_empty() || !pattern.is_empty() || scope.is_some() || resource.is_some() {
             fields.wrong("entry", "is given, and with it nothing else but an owner may be");
@@ -138,7 +139,7 @@ pub(super) fn grant_revocation(mut fields: Fields, request: pb::RevokePermission
         Asked::Organization(slug) => Asking::Organization(slug),
         Asked::RealmWide(said) => Asking::RealmWide(said),
     });
-    let principal = fields.handle("principal", &principal);
+    let principal = fields.handle(Named::Principal, "principal", &principal);
     let pattern = fields.pattern("pattern", &pattern);
     let place = place(&mut fields, asked);
     let resource = fields.resource("resource", resource);
@@ -159,8 +160,8 @@ pub(super) fn list(request: pb::ListAssignmentsRequest) -> Result<ListEntries, E
         Asked::RealmWide(said) => Asking::RealmWide(said),
     });
     let query = ListEntries {
-        which: Which::Assignments { role: fields.optional_handle("role", &role) },
-        principal: fields.optional_handle("principal", &principal),
+        which: Which::Assignments { role: fields.optional_handle(Named::Role, "role", &role) },
+        principal: fields.optional_handle(Named::Principal, "principal", &principal),
         place: asked.map(|asked| place(&mut fields, Some(asked))),
         resource: fields.resource("resource", resource),
         state: entry_state(&mut fields, state),
@@ -182,7 +183,7 @@ pub(super) fn list_grants(request: pb::ListGrantsRequest) -> Result<ListEntries,
     let pattern = none_if_empty(pattern).map(|pattern| fields.pattern("pattern", &pattern));
     let query = ListEntries {
         which: Which::Grants { pattern },
-        principal: fields.optional_handle("principal", &principal),
+        principal: fields.optional_handle(Named::Principal, "principal", &principal),
         place: asked.map(|asked| place(&mut fields, Some(asked))),
         resource: fields.resource("resource", resource),
         state: entry_state(&mut fields, state),
@@ -223,7 +224,9 @@ enum Asking {
 
 fn place(fields: &mut Fields, asked: Option<Asking>) -> Place {
     match asked {
-        Some(Asking::Organization(handle)) => Place::Organization(fields.handle("organization", &handle)),
+        Some(Asking::Organization(handle)) => {
+            Place::Organization(fields.handle(Named::Organization, "organization", &handle))
+        }
         Some(Asking::RealmWide(true)) => Place::Realm,
         Some(Asking::RealmWide(false)) => {
             fields.wrong("realm_wide", "is false; true, or an organization, is required");

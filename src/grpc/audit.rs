@@ -8,7 +8,7 @@ use super::convert::{Fields, instant, none_if_empty, principal};
 use super::pb::{self, audit_service_server::AuditService};
 use crate::app::{Error, EventView, ListEvents, Order, TargetView};
 use crate::domain::audit::{AuditEvent, AuditLine, Outcome};
-use crate::domain::handle::LABEL_BYTES_MAX;
+use crate::domain::handle::{LABEL_BYTES_MAX, Named};
 use crate::domain::ids::RealmId;
 
 #[tonic::async_trait]
@@ -19,9 +19,9 @@ impl AuditService for Api {
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_events(&called.ctx, &query).await)?;
-        let events = page.items.into_iter().map(|view| event(called.ctx.realm, view)).collect();
-        Ok(Response::new(pb::ListEventsResponse { events, next_page_token: page.next }))
+        let print = |view| event(called.ctx.realm, view);
+        let page = called.answer(self.app.list_events(&called.ctx, &query, print).await)?;
+        Ok(Response::new(pb::ListEventsResponse { events: page.items, next_page_token: page.next }))
     }
 }
 
@@ -41,9 +41,9 @@ fn list(request: pb::ListEventsRequest) -> Result<ListEvents, Error> {
         order,
     } = request;
     let query = ListEvents {
-        actor: fields.optional_handle("actor", &actor),
-        target: fields.optional_handle("target", &target),
-        organization: fields.optional_handle("organization", &organization),
+        actor: fields.optional_handle(Named::Principal, "actor", &actor),
+        target: fields.optional_handle(Named::Anything, "target", &target),
+        organization: fields.optional_handle(Named::Organization, "organization", &organization),
         action: none_if_empty(fields.text("action", &action, 0..=LABEL_BYTES_MAX)),
         outcome: outcome_filter(&mut fields, outcome),
         from: fields.instant("start_time", start_time.as_ref()),

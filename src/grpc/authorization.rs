@@ -11,8 +11,8 @@ use super::pb::authorization_service_server::AuthorizationService;
 use super::pb::{self, batch_check_result};
 use crate::app::{About, Answered, Asked, At, ChainView, Ctx, Error, Explained, Freshness, How, MissView};
 use crate::domain::decision::Decision;
-use crate::domain::handle::Handle;
-use crate::domain::ids::{PrincipalId, RoleId};
+use crate::domain::handle::Named;
+use crate::domain::ids::RoleId;
 
 /// More questions than this are not answered at once.
 const BATCH_MAX: usize = 1000;
@@ -78,7 +78,8 @@ impl AuthorizationService for Api {
     ) -> Result<Response<pb::ListEffectivePermissionsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(self.effective(&called.ctx, request))?;
-        let listed = called.answer(self.app.list_effective_permissions(&called.ctx, &query).await)?;
+        let listed =
+            called.answer(self.app.list_effective_permissions(&called.ctx, &query, lists::permission).await)?;
         Ok(Response::new(self.effective_page(&called.ctx, listed)))
     }
 
@@ -88,7 +89,8 @@ impl AuthorizationService for Api {
     ) -> Result<Response<pb::ListAllowedOrganizationsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(self.allowed(&called.ctx, request))?;
-        let listed = called.answer(self.app.list_allowed_organizations(&called.ctx, &query).await)?;
+        let listed =
+            called.answer(self.app.list_allowed_organizations(&called.ctx, &query, lists::organization).await)?;
         Ok(Response::new(self.allowed_page(&called.ctx, listed)))
     }
 
@@ -98,7 +100,7 @@ impl AuthorizationService for Api {
     ) -> Result<Response<pb::ListPrincipalsWithPermissionResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(self.holding(&called.ctx, request))?;
-        let listed = called.answer(self.app.list_principals(&called.ctx, &query).await)?;
+        let listed = called.answer(self.app.list_principals(&called.ctx, &query, lists::holder).await)?;
         Ok(Response::new(self.holding_page(&called.ctx, listed)))
     }
 
@@ -200,10 +202,9 @@ fn item(item: pb::BatchCheckItem, everybody: Option<&Subject>) -> Result<Asked, 
 fn about(fields: &mut Fields, subject: Option<Subject>) -> About {
     match subject {
         Some(Subject::AccessToken(token)) => About::AccessToken(token),
-        Some(Subject::Principal(principal)) => match fields.handle("principal", &principal) {
-            Handle::Id(id) => About::Principal(PrincipalId(id)),
-            Handle::Natural(email) => About::Email(email),
-        },
+        Some(Subject::Principal(principal)) => {
+            About::Principal(fields.handle(Named::Principal, "principal", &principal))
+        }
         None => {
             fields.wrong("subject", "is missing");
             About::AccessToken(String::new())
@@ -222,8 +223,8 @@ fn asked(
     Asked {
         about,
         permission: lists::named(fields, permission),
-        organization: fields.optional_id("organization", organization).map(Into::into),
-        owner: fields.optional_id("owner", owner).map(Into::into),
+        organization: fields.optional_handle(Named::Organization, "organization", organization),
+        owner: fields.optional_handle(Named::Principal, "owner", owner),
         resource: fields.resource("resource", resource),
     }
 }

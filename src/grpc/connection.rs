@@ -1,64 +1,76 @@
-//! The connections that come in: how many from one address, how long one may take to begin, and who is at its end.
+//! Incoming connections: how many from one source and in all, how long one may take to begin, and who is at its end.
 //!
-//! What a stranger does with a connection costs nobody else anything: handshakes run beside each other, a failing one
-//! is heard of by nobody but a debugging operator, and whoever does not begin in time is closed.
+//! Handshakes run beside each other and count as connections; a failed one is logged for debugging only. A connection
+//! that does not begin in time is closed, and so is one that takes nothing of what is written to it.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::answer::Unread;
+use super::quota::{Full, Quota, Share};
+use super::tls::{Tls, workload};
+use crate::app::clock::Clock;
+use crate::domain::source::Source;
+use crate::domain::workload::Workload;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
-use super::tls::{Tls, workload};
-use crate::domain::workload::Workload;
-
-/// The most connections from one address, handshakes included; a mesh or a gateway may hold many.
-const CONNECTIONS_PER_PEER: usize = 512;
 /// How long a client may take for its part of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long it may take for the preface of HTTP/2. What stays silent after that is the keepalive's business.
 const BEGINNING: Duration = Duration::from_secs(10);
 /// The length of that preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
+/// How long a client may take nothing of what is written to it.
+const STALLED: Duration = Duration::from_secs(20);
 /// A write of fewer bytes gives the other tasks one turn first, and takes along what other calls of the connection answer
 /// meanwhile: the system, and the client, have one piece to handle instead of many. Batches of a thousand bytes are what
 /// grpc-go aims at by the same means.
 const SMALL_WRITE_BYTES: usize = 1000;
+/// After a connection too many was logged, further ones are not for so long.
+const QUIET: Duration = Duration::from_secs(1);
 /// How long nobody is accepted after the system could not give one: too many open files, most likely.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The connections that come in, each past its handshake where there is one. Never ends, never fails.
-pub fn incoming(
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
-) -> impl tokio_stream::Stream<Item = io::Result<Connection>> {
-    let gate = Gate { listener, tls, peers: Arc::default(), handshakes: JoinSet::new(), starved: false };
-    futures_util::stream::unfold(gate, |mut gate| async move {
-        let connection = gate.next().await;
-        Some((Ok(connection), gate))
-    })
+/// How many connections there may be, handshakes included.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// From one source; a mesh or a gateway may hold many.
+    pub per_source: usize,
+    /// In all.
+    pub total: usize,
 }
 
-struct Gate {
+/// The connections that come in, each past its handshake where there is one.
+pub struct Incoming {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    peers: Arc<Peers>,
+    seats: Arc<Quota>,
     handshakes: JoinSet<Option<Connection>>,
     /// Whether the last connection could not be accepted.
     starved: bool,
+    /// When it was said last that there are too many, since the machine started.
+    warned: Option<Duration>,
 }
 
-impl Gate {
-    async fn next(&mut self) -> Connection {
+impl Incoming {
+    /// Connections of a listener, with TLS or without.
+    #[must_use]
+    pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>, limits: ConnectionLimits) -> Self {
+        let seats = Quota::new(limits.per_source, limits.total);
+        Self { listener, tls, seats, handshakes: JoinSet::new(), starved: false, warned: None }
+    }
+
+    /// The next connection; waits for it as long as it takes.
+    pub(super) async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
                 Some(shaken) = self.handshakes.join_next() => {
@@ -86,9 +98,28 @@ impl Gate {
         }
     }
 
+    /// Says which peer holds too many, at most once in [`QUIET`].
+    fn warn_of(&mut self, peer: Source, full: Full) {
+        let now = Clock::elapsed();
+        if self.warned.is_none_or(|at| now.saturating_sub(at) >= QUIET) {
+            self.warned = Some(now);
+            match full {
+                Full::Source => tracing::warn!(%peer, "connections_per_source is reached; more from there are closed"),
+                Full::Process => tracing::warn!(%peer, "the limit `connections` is reached; more are closed"),
+            }
+        }
+    }
+
     /// A connection that is ready; with TLS it is once its handshake is done.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
-        let seat = Seat::take(&self.peers, peer.ip())?;
+        let source = Source::of(peer.ip());
+        let seat = match self.seats.take(source.network(), 1) {
+            Ok(seat) => seat,
+            Err(full) => {
+                self.warn_of(source, full);
+                return None;
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it was served");
             return None;
@@ -117,60 +148,51 @@ impl Gate {
     }
 }
 
-/// How many connections each address holds.
-#[derive(Debug, Default)]
-struct Peers(parking_lot::Mutex<HashMap<IpAddr, usize>>);
-
-/// Counts for its address until it is dropped.
+/// Who is at the other end, and what this connection holds.
 #[derive(Debug)]
-struct Seat {
-    peers: Arc<Peers>,
-    peer: IpAddr,
-}
-
-impl Seat {
-    fn take(peers: &Arc<Peers>, peer: IpAddr) -> Option<Self> {
-        let mut held = peers.0.lock();
-        let count = held.entry(peer).or_insert(0);
-        if *count >= CONNECTIONS_PER_PEER {
-            tracing::warn!("a peer holds too many connections; one more is closed");
-            return None;
-        }
-        *count += 1;
-        Some(Self { peers: Arc::clone(peers), peer })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut held = self.peers.0.lock();
-        if let Some(count) = held.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// Who is at the other end.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub(super) address: SocketAddr,
+pub(super) struct Peer {
+    pub(super) source: Source,
+    /// Tells the connections of one source apart.
+    pub(super) port: u16,
     /// Whom its certificate names; read once, when the connection began.
     pub(super) workload: Option<Arc<Workload>>,
+    /// Calls under way.
+    pub(super) calls: AtomicUsize,
+    /// Bytes of requests that are not complete.
+    pub(super) held: AtomicUsize,
+    /// Answers that the client has yet to take.
+    pub(super) unread: Unread,
+}
+
+/// A call under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Open(pub(super) Arc<Peer>);
+
+impl Open {
+    pub(super) fn new(peer: &Arc<Peer>) -> Self {
+        peer.calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(peer))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     wire: Wire,
-    peer: Peer,
+    peer: Arc<Peer>,
     /// Until the preface is there: how many bytes are missing, and how long they may.
     beginning: Option<(usize, Pin<Box<Sleep>>)>,
     /// Whether the write that is under way gave the others their turn.
     waited: bool,
-    _seat: Seat,
+    /// While a write makes no progress: until when it may.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _seat: Share,
 }
 
 #[derive(Debug)]
@@ -180,9 +202,29 @@ enum Wire {
 }
 
 impl Connection {
-    fn new(wire: Wire, address: SocketAddr, workload: Option<Arc<Workload>>, seat: Seat) -> Self {
+    fn new(wire: Wire, address: SocketAddr, workload: Option<Arc<Workload>>, seat: Share) -> Self {
         let beginning = Some((PREFACE_BYTES, Box::pin(sleep(BEGINNING))));
-        Self { wire, peer: Peer { address, workload }, beginning, waited: false, _seat: seat }
+        let (source, port) = (Source::of(address.ip()), address.port());
+        let (calls, held, unread) = Default::default();
+        let peer = Arc::new(Peer { source, port, workload, calls, held, unread });
+        Self { wire, peer, beginning, waited: false, stalled: None, _seat: seat }
+    }
+
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> Arc<Peer> {
+        Arc::clone(&self.peer)
+    }
+
+    /// What a write came to, unless none has made progress for too long.
+    fn unless_stalled<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        ready!(limit.as_mut().poll(cx));
+        tracing::debug!(peer = %self.peer.source, "a client that took nothing of what was written is closed");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Whether a write of so many bytes is to wait; then it is asked for again, at the latest after the other tasks.
@@ -192,14 +234,6 @@ impl Connection {
             cx.waker().wake_by_ref();
         }
         self.waited
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 
@@ -246,11 +280,13 @@ impl AsyncWrite for Connection {
         if self.waits(buf.len(), cx) {
             return Poll::Pending;
         }
-        on_wire!(self, wire => wire.poll_write(cx, buf))
+        let written = on_wire!(self, wire => wire.poll_write(cx, buf));
+        self.unless_stalled(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_wire!(self, wire => wire.poll_flush(cx))
+        let flushed = on_wire!(self, wire => wire.poll_flush(cx));
+        self.unless_stalled(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -268,7 +304,8 @@ impl AsyncWrite for Connection {
         {
             return Poll::Pending;
         }
-        on_wire!(self, wire => wire.poll_write_vectored(cx, bufs))
+        let written = on_wire!(self, wire => wire.poll_write_vectored(cx, bufs));
+        self.unless_stalled(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -283,15 +320,14 @@ impl AsyncWrite for Connection {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio_stream::StreamExt as _;
-
     use super::*;
 
     #[tokio::test]
     async fn a_small_write_waits_for_one_turn_and_a_large_one_for_none() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Box::pin(incoming(listener, None)).next().await.unwrap().unwrap();
+        let limits = ConnectionLimits { per_source: 1, total: 1 };
+        let mut connection = Incoming::new(listener, None, limits).next().await;
         for (bytes, expected) in [(10, 2), (SMALL_WRITE_BYTES, 1), (10, 2)] {
             let mut turns = 0;
             let written = poll_fn(|cx| {

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::pb;
-use crate::app::{self, Draft, Error, Paging, Reason, Repeat, Violation};
+use crate::app::{self, Draft, Error, Paging, Reason, Repeat, Violation, Weighed};
 use crate::domain::account::{Gate, HoldCause};
-use crate::domain::handle::{Handle, LABEL_BYTES_MAX, SLUG_CHARS_MAX, is_label, is_slug};
+use crate::domain::handle::{Handle, LABEL_BYTES_MAX, Named, SLUG_CHARS_MAX, is_label, is_slug};
 use crate::domain::ids::PrincipalId;
 use crate::domain::permission::{Pattern, Reach};
-use crate::domain::snapshot::Resource;
+use crate::domain::snapshot::{RESOURCE_ID_BYTES_MAX, Resource};
+use crate::domain::text;
 use crate::domain::time::Timestamp;
 
 /// A page of a list has so many items if the caller does not say.
@@ -75,7 +76,7 @@ impl Fields {
 
     /// As [`Fields::wrong`], with a reason of its own.
     pub(super) fn wrong_for(&mut self, reason: Reason, field: &str, description: impl Into<String>) {
-        self.0.push(Violation { field: field.to_owned(), description: description.into(), reason: Some(reason) });
+        self.0.push(Violation { reason: Some(reason), ..Violation::new(field, description) });
     }
 
     /// Keeps a value that was read, or notes why it could not be.
@@ -83,20 +84,22 @@ impl Fields {
         read.map_err(|error| self.wrong(field, error.to_string())).ok()
     }
 
-    /// A text of so many characters, without control characters, spaces around it dropped. No more than that is answered:
-    /// a draft is looked up all the same, and PostgreSQL takes no NUL.
+    /// A text of so many characters for people to read, spaces around it dropped. Control characters and what reorders
+    /// text are refused. No more than that is answered: a draft is looked up all the same, and PostgreSQL takes no NUL.
     pub(super) fn text(&mut self, field: &str, text: &str, chars: RangeInclusive<usize>) -> String {
         let text = text.trim();
         let count = text.chars().count();
         let (least, most) = chars.into_inner();
         if !(least..=most).contains(&count) {
             self.wrong(field, format!("has {count} characters, {least} to {most} are allowed"));
-        } else if text.chars().any(is_unprintable) {
-            self.wrong(field, "has a control character");
+        } else if let Some(fault) = text::fault(text) {
+            self.wrong(field, fault.to_string());
+        } else if least > 0 && text::is_invisible(text) {
+            self.wrong(field, "has nothing that can be seen");
         } else {
             return text.to_owned();
         }
-        text.chars().filter(|c| !is_unprintable(*c)).take(most).collect()
+        text.chars().filter(|c| text::fault_of(*c).is_none()).take(most).collect()
     }
 
     /// A name that is also a handle: of a realm, an organization, a service account.
@@ -124,22 +127,26 @@ impl Fields {
         }
     }
 
-    /// A handle: an id, or something natural.
-    pub(super) fn handle(&mut self, field: &str, text: &str) -> Handle {
+    /// A handle: an id, or the natural form of what it names. What is neither is nobody's handle.
+    pub(super) fn handle(&mut self, named: Named, field: &str, text: &str) -> Handle {
         match Handle::parse(text) {
-            Handle::Natural(text) => Handle::Natural(self.text(field, &text, 1..=254)),
-            id @ Handle::Id(_) => id,
+            Handle::Natural(text) if !named.may_be(&text) => {
+                let fault = text::fault(&text).map(|fault| fault.to_string());
+                self.wrong(field, fault.unwrap_or_else(|| format!("is {text:?}, {} is required", named.forms())));
+                Handle::Natural(String::new())
+            }
+            handle => handle,
         }
     }
 
     /// A handle that may be left out.
-    pub(super) fn optional_handle(&mut self, field: &str, text: &str) -> Option<Handle> {
-        (!text.is_empty()).then(|| self.handle(field, text))
+    pub(super) fn optional_handle(&mut self, named: Named, field: &str, text: &str) -> Option<Handle> {
+        (!text.is_empty()).then(|| self.handle(named, field, text))
     }
 
     /// An id in canonical text.
     pub(super) fn id(&mut self, field: &str, text: &str) -> Uuid {
-        Uuid::parse_str(text.trim()).unwrap_or_else(|_| {
+        Uuid::parse_str(text).unwrap_or_else(|_| {
             self.wrong(field, "is not an id");
             Uuid::nil()
         })
@@ -200,9 +207,14 @@ impl Fields {
     /// A resource that may be left out.
     pub(super) fn resource(&mut self, field: &str, resource: Option<pb::Resource>) -> Option<Resource> {
         let pb::Resource { r#type, id } = resource?;
-        let kind = self.text(&format!("{field}.type"), &r#type, 1..=64);
-        let id = self.text(&format!("{field}.id"), &id, 1..=200);
-        Some(Resource { kind, id })
+        let kind = self.label(&format!("{field}.type"), &r#type);
+        let field = format!("{field}.id");
+        if !(1..=RESOURCE_ID_BYTES_MAX).contains(&id.len()) {
+            self.wrong(&field, format!("has {} bytes, 1 to {RESOURCE_ID_BYTES_MAX} are allowed", id.len()));
+        } else if id.chars().any(char::is_control) {
+            self.wrong(&field, "has a control character");
+        }
+        Some(Resource { kind, id: id.chars().filter(|c| !c.is_control()).collect() })
     }
 
     /// What makes a call repeatable; `body` is the request itself.
@@ -210,7 +222,7 @@ impl Fields {
         if request_id.is_empty() {
             return None;
         }
-        let id = Uuid::parse_str(request_id.trim());
+        let id = Uuid::parse_str(request_id);
         let id = id.map_err(|_| self.wrong("request_id", "is not an id")).ok()?;
         Some(Repeat { request_id: id.to_string(), body_digest: Sha256::digest(body.encode_to_vec()).into() })
     }
@@ -228,10 +240,10 @@ impl Fields {
     }
 }
 
-/// Control characters, and what turns text around or renders as nothing.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+impl<M: Message> Weighed for M {
+    fn bytes(&self) -> usize {
+        self.encoded_len()
+    }
 }
 
 /// A text that is empty when there is none.

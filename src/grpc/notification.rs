@@ -6,6 +6,7 @@ use super::api::{Api, Called};
 use super::convert::{Fields, instant, principal};
 use super::pb::{self, notification_service_server::NotificationService};
 use crate::app::{Error, ListMessages, MessageView};
+use crate::domain::handle::Named;
 use crate::domain::ids::MessageId;
 use crate::domain::message::{Message, MessageState, Template};
 
@@ -20,9 +21,8 @@ impl NotificationService for Api {
     ) -> Result<Response<pb::ListMessagesResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_messages(&called.ctx, &query).await)?;
-        let messages = page.items.into_iter().map(message).collect();
-        Ok(Response::new(pb::ListMessagesResponse { messages, next_page_token: page.next }))
+        let page = called.answer(self.app.list_messages(&called.ctx, &query, message).await)?;
+        Ok(Response::new(pb::ListMessagesResponse { messages: page.items, next_page_token: page.next }))
     }
 
     async fn retry_message(
@@ -54,7 +54,7 @@ fn list(request: pb::ListMessagesRequest) -> Result<ListMessages, Error> {
     let pb::ListMessagesRequest { state, recipient, template, page_size, page_token } = request;
     let query = ListMessages {
         state: state_filter(&mut fields, state),
-        recipient: fields.optional_handle("recipient", &recipient),
+        recipient: fields.optional_handle(Named::User, "recipient", &recipient),
         template: template_filter(&mut fields, &template),
         page: fields.page(page_size, page_token, &query),
     };

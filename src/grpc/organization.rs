@@ -10,6 +10,7 @@ use super::convert::{Fields, principal};
 use super::entry::shown;
 use super::pb::{self, organization_service_server::OrganizationService};
 use crate::app::{Moved, Removed};
+use crate::domain::handle::Named;
 use print::{listed, member, organization};
 
 #[tonic::async_trait]
@@ -34,7 +35,7 @@ impl OrganizationService for Api {
     ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
         let (called, pb::GetOrganizationRequest { organization: place }) = Called::new(request)?;
         let mut fields = Fields::default();
-        let place = fields.handle("organization", &place);
+        let place = fields.handle(Named::Organization, "organization", &place);
         let place = called.parsed(fields.finish(place))?;
         let found = called.answer(self.app.get_organization(&called.ctx, &place).await)?;
         Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization(found)) }))
@@ -46,9 +47,9 @@ impl OrganizationService for Api {
     ) -> Result<Response<pb::ListOrganizationsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let draft = parse::list(request);
-        let page = called.answer(self.app.list_organizations(&called.ctx, &draft).await)?;
-        let organizations = page.items.into_iter().map(organization).collect();
-        Ok(Response::new(pb::ListOrganizationsResponse { organizations, next_page_token: page.next }))
+        let page = called.answer(self.app.list_organizations(&called.ctx, &draft, organization).await)?;
+        let (organizations, next_page_token) = (page.items, page.next);
+        Ok(Response::new(pb::ListOrganizationsResponse { organizations, next_page_token }))
     }
 
     async fn update_organization(
@@ -190,8 +191,7 @@ impl OrganizationService for Api {
     ) -> Result<Response<pb::ListMembersResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(parse::list_members(request))?;
-        let page = called.answer(self.app.list_members(&called.ctx, &query).await)?;
-        let members = page.items.into_iter().map(listed).collect();
-        Ok(Response::new(pb::ListMembersResponse { members, next_page_token: page.next }))
+        let page = called.answer(self.app.list_members(&called.ctx, &query, listed).await)?;
+        Ok(Response::new(pb::ListMembersResponse { members: page.items, next_page_token: page.next }))
     }
 }

@@ -9,6 +9,11 @@ use super::pb::{self, realm_service_server::RealmService};
 use super::policy;
 use crate::app::{CreateRealm, Draft, UpdateRealm};
 use crate::domain::realm::{PLATFORM_REALM, Realm};
+use crate::domain::workload::SpiffePrefix;
+
+const PREFIXES: &str = "spiffe_prefixes";
+/// So many prefixes at most are a realm's.
+const PREFIXES_MAX: usize = 32;
 
 #[tonic::async_trait]
 impl RealmService for Api {
@@ -49,10 +54,9 @@ impl RealmService for Api {
         let mut fields = Fields::default();
         let page = fields.page(page_size, page_token, &pb::ListRealmsRequest::default());
         let page = called.parsed(fields.finish(page))?;
-        let page = called.answer(self.app.list_realms(&called.ctx, &page).await)?;
         let listed = |found| pb::Realm { policy: None, ..realm(found) };
-        let realms = page.items.into_iter().map(listed).collect();
-        Ok(Response::new(pb::ListRealmsResponse { realms, next_page_token: page.next }))
+        let page = called.answer(self.app.list_realms(&called.ctx, &page, listed).await)?;
+        Ok(Response::new(pb::ListRealmsResponse { realms: page.items, next_page_token: page.next }))
     }
 
     async fn update_realm(
@@ -70,22 +74,41 @@ impl RealmService for Api {
 }
 
 fn update(mut fields: Fields, request: pb::UpdateRealmRequest) -> Draft<UpdateRealm> {
-    let pb::UpdateRealmRequest { realm, title, state, policy, update_mask, etag, request_id: _ } = request;
-    let known = |path: &str| path == "title" || path == "state" || policy::is_path(path);
+    let pb::UpdateRealmRequest { realm, title, state, policy, update_mask, etag, request_id: _, spiffe_prefixes } =
+        request;
+    let known = |path: &str| ["title", "state", PREFIXES].contains(&path) || policy::is_path(path);
     let mask = Mask::read(&mut fields, update_mask, known);
     let title = mask.asks("title", !title.is_empty()).then(|| fields.text("title", &title, 1..=TITLE_CHARS_MAX));
     let suspended = match mask.asks("state", state != 0) {
         true => suspended(&mut fields, state),
         false => None,
     };
+    let spiffe_prefixes =
+        mask.asks(PREFIXES, !spiffe_prefixes.is_empty()).then(|| prefixes(&mut fields, &spiffe_prefixes));
     let draft = UpdateRealm {
         realm: none_if_empty(fields.text("realm", &realm, 0..=63)),
         title,
         suspended,
+        spiffe_prefixes,
         settings: policy::settings(&mut fields, &mask, policy.unwrap_or_default()),
         etag: none_if_empty(etag),
     };
     fields.draft(draft)
+}
+
+fn prefixes(fields: &mut Fields, given: &[String]) -> Vec<SpiffePrefix> {
+    fields.count(PREFIXES, given.len(), 0..=PREFIXES_MAX);
+    let mut read = vec![];
+    for (at, text) in given.iter().enumerate() {
+        match SpiffePrefix::parse(text) {
+            Some(prefix) => read.push(prefix),
+            None => {
+                let form = "spiffe://TRUST-DOMAIN/ or spiffe://TRUST-DOMAIN/PATH/";
+                fields.wrong(&format!("{PREFIXES}[{at}]"), format!("is {text:?}, allowed is {form}"));
+            }
+        }
+    }
+    read
 }
 
 fn suspended(fields: &mut Fields, state: i32) -> Option<bool> {
@@ -109,6 +132,7 @@ fn realm(realm: Realm) -> pb::Realm {
         platform: _,
         suspended,
         policy,
+        spiffe_prefixes,
         position: _,
         catalogue_revision: _,
         version: _,
@@ -123,5 +147,6 @@ fn realm(realm: Realm) -> pb::Realm {
         policy: Some(policy::policy(policy)),
         create_time: Some(instant(created_at)),
         etag,
+        spiffe_prefixes: spiffe_prefixes.iter().map(|prefix| prefix.as_str().to_owned()).collect(),
     }
 }

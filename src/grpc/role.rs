@@ -8,6 +8,7 @@ use super::pb::{self, role_service_server::RoleService};
 use super::role_definition::{definition, redefinition, word};
 use crate::app::{DeclarePermission, Error, ListPermissions, ListRoles, PermissionView, Reason, RoleScope, RoleView};
 use crate::domain::catalogue::{Assignable, Conditions, DefaultFor, Permission, Role};
+use crate::domain::handle::Named;
 use crate::domain::ids::RoleId;
 use crate::domain::permission::{NAME_BYTES_MAX, Pattern, PermissionName, Reach};
 
@@ -30,7 +31,7 @@ impl RoleService for Api {
     async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::GetRoleResponse>, Status> {
         let (called, pb::GetRoleRequest { role }) = Called::new(request)?;
         let mut fields = Fields::default();
-        let role = fields.handle("role", &role);
+        let role = fields.handle(Named::Role, "role", &role);
         let role = called.parsed(fields.finish(role))?;
         let view = called.answer(self.app.get_role(&called.ctx, &role).await)?;
         Ok(Response::new(pb::GetRoleResponse { role: Some(shown(view)) }))
@@ -42,9 +43,8 @@ impl RoleService for Api {
     ) -> Result<Response<pb::ListRolesResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_roles(&called.ctx, &query).await)?;
-        let roles = page.items.into_iter().map(shown).collect();
-        Ok(Response::new(pb::ListRolesResponse { roles, next_page_token: page.next }))
+        let page = called.answer(self.app.list_roles(&called.ctx, &query, shown).await)?;
+        Ok(Response::new(pb::ListRolesResponse { roles: page.items, next_page_token: page.next }))
     }
 
     async fn update_role(
@@ -68,7 +68,7 @@ impl RoleService for Api {
         let mut fields = Fields::default();
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::DeleteRoleRequest { role, etag, request_id: _ } = request;
-        let role = fields.handle("role", &role);
+        let role = fields.handle(Named::Role, "role", &role);
         let role = called.parsed(fields.finish(role))?;
         let etag = none_if_empty(etag);
         let done = called.answer(self.app.delete_role(&called.ctx, &role, etag.as_deref()).await)?;
@@ -81,9 +81,8 @@ impl RoleService for Api {
     ) -> Result<Response<pb::ListPermissionsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list_permissions(request))?;
-        let page = called.answer(self.app.list_permissions(&called.ctx, &query).await)?;
-        let permissions = page.items.into_iter().map(permission).collect();
-        Ok(Response::new(pb::ListPermissionsResponse { permissions, next_page_token: page.next }))
+        let page = called.answer(self.app.list_permissions(&called.ctx, &query, permission).await)?;
+        Ok(Response::new(pb::ListPermissionsResponse { permissions: page.items, next_page_token: page.next }))
     }
 
     async fn retire_permission(
@@ -122,7 +121,7 @@ fn list(request: pb::ListRolesRequest) -> Result<ListRoles, Error> {
     let mut fields = Fields::default();
     let query = pb::ListRolesRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let pb::ListRolesRequest { text, scope, kind, confers, page_size, page_token } = request;
-    let confers = none_if_empty(confers).and_then(|name| fields.keep("confers", PermissionName::parse(name.trim())));
+    let confers = none_if_empty(confers).and_then(|name| fields.keep("confers", PermissionName::parse(&name)));
     let scope = match pb::AssignmentScope::try_from(scope) {
         Ok(pb::AssignmentScope::Unspecified) => None,
         Ok(pb::AssignmentScope::Organization) => Some(RoleScope::Organization),
@@ -166,7 +165,7 @@ fn list_permissions(request: pb::ListPermissionsRequest) -> Result<ListPermissio
 
 /// The name of a permission that a realm may declare.
 fn own_permission(fields: &mut Fields, name: &str) -> Option<PermissionName> {
-    let name = fields.keep("name", PermissionName::parse(name.trim()));
+    let name = fields.keep("name", PermissionName::parse(name));
     if name.as_ref().is_some_and(PermissionName::is_reserved) {
         fields.wrong_for(Reason::NamespaceReserved, "name", "is in the namespace countersign, which is reserved");
     }

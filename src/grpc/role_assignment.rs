@@ -88,9 +88,8 @@ impl RoleAssignmentService for Api {
     ) -> Result<Response<pb::ListAssignmentsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_entries(&called.ctx, &query).await)?;
-        let entries = page.items.into_iter().map(shown).collect();
-        Ok(Response::new(pb::ListAssignmentsResponse { entries, next_page_token: page.next }))
+        let page = called.answer(self.app.list_entries(&called.ctx, &query, shown).await)?;
+        Ok(Response::new(pb::ListAssignmentsResponse { entries: page.items, next_page_token: page.next }))
     }
 
     async fn list_grants(
@@ -99,8 +98,7 @@ impl RoleAssignmentService for Api {
     ) -> Result<Response<pb::ListGrantsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list_grants(request))?;
-        let page = called.answer(self.app.list_entries(&called.ctx, &query).await)?;
-        let entries = page.items.into_iter().map(shown).collect();
-        Ok(Response::new(pb::ListGrantsResponse { entries, next_page_token: page.next }))
+        let page = called.answer(self.app.list_entries(&called.ctx, &query, shown).await)?;
+        Ok(Response::new(pb::ListGrantsResponse { entries: page.items, next_page_token: page.next }))
     }
 }

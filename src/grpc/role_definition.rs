@@ -5,7 +5,7 @@ use super::mask::Mask;
 use super::pb;
 use crate::app::{CreateRole, Draft, NewConditions, UpdateRole};
 use crate::domain::catalogue::{Assignable, DefaultFor};
-use crate::domain::handle::{Handle, ROLE_NAME_CHARS_MAX, is_role_name};
+use crate::domain::handle::{Handle, Named, ROLE_NAME_CHARS_MAX, is_role_name};
 use crate::domain::permission::{Pattern, Reach};
 
 /// The most patterns, inclusions, topics and the like of one role.
@@ -47,7 +47,7 @@ pub(super) fn redefinition(mut fields: Fields, request: pb::UpdateRoleRequest) -
         etag,
         request_id: _,
     } = request;
-    let role = fields.handle("role", &role);
+    let role = fields.handle(Named::Role, "role", &role);
     let mask = Mask::read(&mut fields, update_mask, |path| PATHS.contains(&path));
     let fields = &mut fields;
     let command = UpdateRole {
@@ -182,7 +182,7 @@ fn places(fields: &mut Fields, given: pb::Assignable) -> Assignable {
 
 fn handles(fields: &mut Fields, field: &str, given: &[String]) -> Vec<Handle> {
     few(fields, field, given.len(), ITEMS_MAX);
-    given.iter().enumerate().map(|(at, text)| fields.handle(&format!("{field}[{at}]"), text)).collect()
+    given.iter().enumerate().map(|(at, text)| fields.handle(Named::Role, &format!("{field}[{at}]"), text)).collect()
 }
 
 fn words(fields: &mut Fields, field: &str, given: &[String], most: usize) -> Vec<String> {

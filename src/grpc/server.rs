@@ -1,13 +1,10 @@
-//! The server: which services there are, and the bounds within which strangers may use it.
+//! The services: which there are, and how large their messages may be.
 
-use std::time::Duration;
+use tonic::service::Routes;
 
-use tonic::transport::Server;
-use tonic::transport::server::Router;
-use tower::layer::util::{Identity, Stack};
-
-use super::direct::Direct;
-use super::layers::Door;
+use super::direct::Directed;
+use super::health::Health;
+use super::layers::{Door, Services};
 use super::pb::approval_service_server::ApprovalServiceServer;
 use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::authorization_service_server::AuthorizationServiceServer;
@@ -20,33 +17,20 @@ use super::pb::role_service_server::RoleServiceServer;
 use super::pb::service_account_service_server::ServiceAccountServiceServer;
 use super::pb::session_service_server::SessionServiceServer;
 use super::pb::user_service_server::UserServiceServer;
+use super::receive::{MESSAGE_BYTES_MAX, PUBLIC_MESSAGE_BYTES_MAX};
 use super::{Api, pb};
 
-pub use super::connection::incoming;
-
-/// The largest message that is read.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The most bytes of metadata that a call may come with.
-const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// The most calls under way on one connection.
-const STREAMS_PER_CONNECTION: u32 = 1024;
-/// A silent connection is pinged after so long, and closed if it stays silent for as long again.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-/// After so long a connection is asked to end; calls under way do. Whoever connects anew proves anew who it is: issuers of
-/// workload certificates replace them when half of their hour is over (SPIRE), so that none ends on a connection.
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-
-/// Every service, the door before them.
-pub type Services = Router<Stack<Direct, Stack<Door, Identity>>>;
+pub use super::connection::{ConnectionLimits, Incoming};
+pub use super::serving::serve;
 
 /// Every service behind the door.
 ///
 /// # Errors
 /// If the contract can't be offered for reflection.
-pub fn router<H: tonic_health::pb::health_server::Health>(
+pub fn services(
     api: &Api,
-    door: Door,
-    health: tonic_health::pb::health_server::HealthServer<H>,
+    door: &Door,
+    health: Health,
     reflection: bool,
 ) -> Result<Services, tonic_reflection::server::Error> {
     macro_rules! bounded {
@@ -54,15 +38,7 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
             $server::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
         };
     }
-    let mut router = Server::builder()
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_connection_age(CONNECTION_AGE)
-        .layer(door)
-        .layer(Direct(bounded!(AuthorizationServiceServer)))
-        .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    let mut others = Routes::new(health.service(PUBLIC_MESSAGE_BYTES_MAX))
         .add_service(bounded!(ApprovalServiceServer))
         .add_service(bounded!(AuditServiceServer))
         .add_service(bounded!(NotificationServiceServer))
@@ -82,9 +58,9 @@ pub fn router<H: tonic_health::pb::health_server::Health>(
                 // What errors carry, so that an operator's tool can print it.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
-        router = router
-            .add_service(describe().build_v1()?.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(describe().build_v1alpha()?.max_decoding_message_size(MESSAGE_BYTES_MAX));
+        others = others
+            .add_service(describe().build_v1()?.max_decoding_message_size(PUBLIC_MESSAGE_BYTES_MAX))
+            .add_service(describe().build_v1alpha()?.max_decoding_message_size(PUBLIC_MESSAGE_BYTES_MAX));
     }
-    Ok(router)
+    Ok(Services::new(door, Directed { checks: bounded!(AuthorizationServiceServer), others: others.prepare() }))
 }

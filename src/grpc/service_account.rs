@@ -9,7 +9,7 @@ use crate::app::{
     ApiKeyView, CreateApiKey, CreateServiceAccount, CreatedApiKey, EndServiceAccount, Error, ListApiKeys,
     ListServiceAccounts, ServiceAccountView,
 };
-use crate::domain::handle::SLUG_CHARS_MAX;
+use crate::domain::handle::{Named, SLUG_CHARS_MAX};
 use crate::domain::service_account::{ApiKey, ServiceAccount};
 use crate::domain::workload::{SPIFFE_ID_BYTES_MAX, SpiffeId};
 
@@ -33,7 +33,7 @@ impl ServiceAccountService for Api {
         let command = CreateServiceAccount {
             title: none_if_empty(title).unwrap_or_else(|| name.clone()),
             name,
-            organization: fields.optional_handle("organization", &organization),
+            organization: fields.optional_handle(Named::Organization, "organization", &organization),
             spiffe_id: workload,
         };
         let command = called.parsed(fields.finish(command))?;
@@ -52,7 +52,7 @@ impl ServiceAccountService for Api {
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::CreateApiKeyRequest { service_account, title, expire_time, request_id: _ } = request;
         let command = CreateApiKey {
-            service_account: fields.handle("service_account", &service_account),
+            service_account: fields.handle(Named::ServiceAccount, "service_account", &service_account),
             title: fields.text("title", &title, 0..=TITLE_CHARS_MAX),
             expires_at: fields.future("expire_time", expire_time.as_ref(), called.ctx.now),
         };
@@ -74,7 +74,7 @@ impl ServiceAccountService for Api {
     ) -> Result<Response<pb::GetServiceAccountResponse>, Status> {
         let (called, pb::GetServiceAccountRequest { service_account: handle }) = Called::new(request)?;
         let mut fields = Fields::default();
-        let handle = fields.handle("service_account", &handle);
+        let handle = fields.handle(Named::ServiceAccount, "service_account", &handle);
         let handle = called.parsed(fields.finish(handle))?;
         let view = called.answer(self.app.get_service_account(&called.ctx, &handle).await)?;
         Ok(Response::new(pb::GetServiceAccountResponse { service_account: Some(service_account(view)) }))
@@ -86,9 +86,9 @@ impl ServiceAccountService for Api {
     ) -> Result<Response<pb::ListServiceAccountsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_service_accounts(&called.ctx, &query).await)?;
-        let service_accounts = page.items.into_iter().map(service_account).collect();
-        Ok(Response::new(pb::ListServiceAccountsResponse { service_accounts, next_page_token: page.next }))
+        let page = called.answer(self.app.list_service_accounts(&called.ctx, &query, service_account).await)?;
+        let (service_accounts, next_page_token) = (page.items, page.next);
+        Ok(Response::new(pb::ListServiceAccountsResponse { service_accounts, next_page_token }))
     }
 
     async fn disable_service_account(
@@ -140,9 +140,8 @@ impl ServiceAccountService for Api {
     ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list_keys(request))?;
-        let page = called.answer(self.app.list_api_keys(&called.ctx, &query).await)?;
-        let api_keys = page.items.into_iter().map(api_key).collect();
-        Ok(Response::new(pb::ListApiKeysResponse { api_keys, next_page_token: page.next }))
+        let page = called.answer(self.app.list_api_keys(&called.ctx, &query, api_key).await)?;
+        Ok(Response::new(pb::ListApiKeysResponse { api_keys: page.items, next_page_token: page.next }))
     }
 
     async fn revoke_api_key(
@@ -167,7 +166,7 @@ fn list(request: pb::ListServiceAccountsRequest) -> Result<ListServiceAccounts, 
     let pb::ListServiceAccountsRequest { name, organization, disabled, page_size, page_token } = request;
     let query = ListServiceAccounts {
         name: fields.text("name", &name, 0..=SLUG_CHARS_MAX),
-        organization: fields.optional_handle("organization", &organization),
+        organization: fields.optional_handle(Named::Organization, "organization", &organization),
         disabled,
         page: fields.page(page_size, page_token, &query),
     };
@@ -177,9 +176,13 @@ fn list(request: pb::ListServiceAccountsRequest) -> Result<ListServiceAccounts, 
 fn list_keys(request: pb::ListApiKeysRequest) -> Result<ListApiKeys, Error> {
     let mut fields = Fields::default();
     let query = pb::ListApiKeysRequest { page_size: 0, page_token: String::new(), ..request.clone() };
-    let pb::ListApiKeysRequest { service_account, live, page_size, page_token } = request;
+    let pb::ListApiKeysRequest { service_account, live, page_size, page_token, created_by } = request;
+    if service_account.is_empty() && created_by.is_empty() {
+        fields.wrong("service_account", "is empty, and so is created_by: one of them is required");
+    }
     let query = ListApiKeys {
-        service_account: fields.handle("service_account", &service_account),
+        service_account: fields.optional_handle(Named::ServiceAccount, "service_account", &service_account),
+        created_by: fields.optional_handle(Named::Principal, "created_by", &created_by),
         live,
         page: fields.page(page_size, page_token, &query),
     };
@@ -187,7 +190,7 @@ fn list_keys(request: pb::ListApiKeysRequest) -> Result<ListApiKeys, Error> {
 }
 
 fn ending(mut fields: Fields, handle: &str, etag: String) -> Result<EndServiceAccount, Error> {
-    let service_account = fields.handle("service_account", handle);
+    let service_account = fields.handle(Named::ServiceAccount, "service_account", handle);
     fields.finish(EndServiceAccount { service_account, etag: none_if_empty(etag) })
 }
 
@@ -210,7 +213,7 @@ pub(super) fn service_account(ServiceAccountView { account, slug }: ServiceAccou
 }
 
 /// An API key on the wire, which never has its secret.
-fn api_key(ApiKeyView { key, account, created_by: maker }: ApiKeyView) -> pb::ApiKey {
+pub(super) fn api_key(ApiKeyView { key, account, created_by: maker }: ApiKeyView) -> pb::ApiKey {
     let ApiKey {
         id,
         service_account,

@@ -89,9 +89,8 @@ impl SessionService for Api {
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(sessions::list(request))?;
-        let page = called.answer(self.app.list_sessions(&called.ctx, &query).await)?;
-        let sessions = page.items.into_iter().map(session).collect();
-        Ok(Response::new(pb::ListSessionsResponse { sessions, next_page_token: page.next }))
+        let page = called.answer(self.app.list_sessions(&called.ctx, &query, session).await)?;
+        Ok(Response::new(pb::ListSessionsResponse { sessions: page.items, next_page_token: page.next }))
     }
 
     async fn revoke_session(

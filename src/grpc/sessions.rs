@@ -3,6 +3,7 @@
 use super::convert::{Fields, instant, principal};
 use super::pb;
 use crate::app::{Error, Introspected, ListSessions, OfSession, RevokeAllSessions, SessionView, SignedIn};
+use crate::domain::handle::Named;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 
@@ -38,7 +39,7 @@ pub(super) fn list(request: pb::ListSessionsRequest) -> Result<ListSessions, Err
     let mut fields = Fields::default();
     let query = pb::ListSessionsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let pb::ListSessionsRequest { user, page_size, page_token } = request;
-    let user = fields.optional_handle("user", &user);
+    let user = fields.optional_handle(Named::User, "user", &user);
     let page = fields.page(page_size, page_token, &query);
     fields.finish(ListSessions { user, page })
 }
@@ -48,7 +49,7 @@ pub(super) fn revoke_all(
     request: &pb::RevokeAllSessionsRequest,
 ) -> Result<RevokeAllSessions, Error> {
     let pb::RevokeAllSessionsRequest { user, keep_current, request_id: _ } = request;
-    let user = fields.optional_handle("user", user);
+    let user = fields.optional_handle(Named::User, "user", user);
     fields.finish(RevokeAllSessions { user, keep_current: *keep_current })
 }
 

@@ -5,12 +5,15 @@
 
 use std::collections::HashMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::app::{CallId, Error, Kind, Reason};
 
+/// The header that names a call, as `google.rpc.RequestInfo` of its error and its audit event do.
+static REQUEST_ID: HeaderName = HeaderName::from_static("countersign-request-id");
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "countersign";
 
@@ -57,6 +60,10 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
             let all = violations.iter().map(|violation| (&*violation.field, &*violation.description));
             let told = told(all).into_iter().map(|(field, description)| FieldViolation::new(field, description));
             details.set_bad_request(told.collect::<Vec<_>>());
+            // As the reason is that of the first field that has one of its own, so are its facts.
+            let telling = violations.iter().find(|violation| violation.reason.is_some());
+            let of_it = telling.into_iter().flat_map(|violation| &violation.facts);
+            facts.extend(of_it.map(|(name, value)| ((*name).to_owned(), brief(value, TEXT_BYTES_MAX))));
             if let [only] = violations.as_slice() {
                 message = format!("{} {}", only.field, only.description);
             }
@@ -80,7 +87,6 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
         }
         Error::Internal(source) => {
             tracing::error!(error = source.as_ref() as &dyn std::error::Error, %call, "a call failed by a fault of ours");
-            details.set_request_info(call.to_string(), "");
             message = format!("internal error; the call's id is {call}");
         }
     }
@@ -97,6 +103,7 @@ pub(super) fn status(error: &Error, call: CallId) -> Status {
         details.set_precondition_failure(violations.collect::<Vec<_>>());
     }
     details.set_error_info(reason.name(), DOMAIN, facts);
+    details.set_request_info(call.to_string(), "");
     Status::with_error_details(code(reason.kind()), message, details)
 }
 
@@ -129,31 +136,50 @@ fn brief(text: &str, bytes_max: usize) -> String {
 
 /// The status of a reason that needs no more words than these.
 #[must_use]
-pub(super) fn plain(reason: Reason, message: &str) -> Status {
+pub(super) fn plain(reason: Reason, message: &str, call: CallId) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason.name(), DOMAIN, HashMap::new());
+    details.set_request_info(call.to_string(), "");
     Status::with_error_details(code(reason.kind()), brief(message, MESSAGE_BYTES_MAX), details)
 }
 
 /// What the transport answered by itself, as this service would have: the right code, and a reason.
 #[must_use]
-pub(super) fn mended(transport: &Status) -> Option<Status> {
+pub(super) fn mended(transport: &Status, call: CallId) -> Option<Status> {
     if !transport.details().is_empty() {
         return None;
     }
     let message = transport.message();
-    Some(match transport.code() {
+    let (reason, told) = match transport.code() {
         Code::Ok => return None,
-        Code::OutOfRange => plain(Reason::MessageTooLarge, message),
-        Code::Unimplemented => plain(Reason::MethodUnknown, "this method is not known here"),
-        Code::Cancelled | Code::DeadlineExceeded => plain(Reason::DeadlineExceeded, "the deadline has passed"),
-        Code::ResourceExhausted => plain(Reason::Overloaded, message),
-        Code::Internal if is_decoding(message) => plain(Reason::MessageMalformed, "the request can't be read"),
-        Code::Internal => plain(Reason::Internal, "internal error"),
-        Code::NotFound => plain(Reason::NotFound, message),
-        Code::Unauthenticated => plain(Reason::CredentialInvalid, message),
-        _ => plain(Reason::Internal, "internal error"),
-    })
+        Code::OutOfRange => (Reason::MessageTooLarge, message),
+        Code::Unimplemented if message.contains("compressed") => (Reason::CompressionUnsupported, message),
+        Code::Unimplemented => (Reason::MethodUnknown, "this method is not known here"),
+        Code::Cancelled | Code::DeadlineExceeded => (Reason::DeadlineExceeded, "the deadline has passed"),
+        Code::ResourceExhausted => (Reason::Overloaded, message),
+        Code::Internal if is_decoding(message) => (Reason::MessageMalformed, "the request can't be read"),
+        Code::NotFound => (Reason::NotFound, message),
+        Code::Unauthenticated => (Reason::CredentialInvalid, message),
+        _ => (Reason::Internal, "internal error"),
+    };
+    Some(plain(reason, told, call))
+}
+
+/// The answer of a failed call: its status and, where a message was compressed, what is read instead.
+pub(super) fn response(status: Status) -> Response<Body> {
+    let compressed = status.code() == Code::Unimplemented;
+    let mut response = status.into_http();
+    if compressed {
+        response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+    }
+    response
+}
+
+/// Names the call in the headers of its answer, as its audit event does.
+pub(super) fn name(response: &mut Response<Body>, call: CallId) {
+    if let Ok(id) = HeaderValue::try_from(call.to_string()) {
+        response.headers_mut().insert(&REQUEST_ID, id);
+    }
 }
 
 /// tonic and prost say of a request that they can't read it with the code of a server's fault.

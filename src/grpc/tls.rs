@@ -3,6 +3,8 @@
 //! The files are read at the start and looked at again by a background task ([`Tls::look`]): new connections are served
 //! what they hold by then, connections under way go on as they began. Files that can't be used change nothing.
 
+mod authorities;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +18,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
+use self::authorities::Authorities;
 use crate::domain::time::Timestamp;
 use crate::domain::workload::{SpiffeId, Workload};
 
@@ -32,8 +34,9 @@ pub struct TlsFiles {
     /// The server's certificate, then those that lead to its authority.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The authorities whose client certificates are believed; `None` = clients are not asked for one.
-    pub client_authorities: Option<PathBuf>,
+    /// The authorities whose client certificates are believed, by their trust domain; without any, clients are not asked
+    /// for one.
+    pub client_authorities: Vec<(String, PathBuf)>,
     /// Whether a client without a certificate is turned away.
     pub client_required: bool,
 }
@@ -81,7 +84,8 @@ struct Served {
 struct Texts {
     certificate: Vec<u8>,
     key: zeroize::Zeroizing<Vec<u8>>,
-    client_authorities: Option<Vec<u8>>,
+    /// In the order of the files.
+    client_authorities: Vec<Vec<u8>>,
 }
 
 impl Tls {
@@ -95,7 +99,7 @@ impl Tls {
         Ok(Self { files, current: ArcSwap::from_pointee(served) })
     }
 
-    /// Looks whether the files have changed, and serves what they hold from now on. Blocks for as long as reading three
+    /// Looks whether the files have changed, and serves what they hold from now on. Blocks for as long as reading a few
     /// small files takes.
     ///
     /// # Errors
@@ -124,14 +128,18 @@ impl Texts {
         Ok(Self {
             certificate: read(&files.certificate)?,
             key: read(&files.key)?.into(),
-            client_authorities: files.client_authorities.as_ref().map(read).transpose()?,
+            client_authorities: files
+                .client_authorities
+                .iter()
+                .map(|(_, path)| read(path))
+                .collect::<Result<_, _>>()?,
         })
     }
 
     fn digest(&self) -> [u8; 32] {
         let Self { certificate, key, client_authorities } = self;
         let mut digest = Sha256::new();
-        for text in [Some(certificate), Some(&**key), client_authorities.as_ref()].into_iter().flatten() {
+        for text in [certificate, &**key].into_iter().chain(client_authorities) {
             digest.update(Sha256::digest(text));
         }
         digest.finalize().into()
@@ -149,9 +157,13 @@ fn config(files: &TlsFiles, texts: &Texts) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(TlsError::Versions)?;
-    let builder = match (&files.client_authorities, &texts.client_authorities) {
-        (Some(path), Some(text)) => builder.with_client_cert_verifier(verifier(path, text, files.client_required)?),
-        _ => builder.with_no_client_auth(),
+    let builder = match files.client_authorities.is_empty() {
+        true => builder.with_no_client_auth(),
+        false => {
+            let files_and_texts = files.client_authorities.iter().zip(&texts.client_authorities);
+            let bundles = files_and_texts.map(|((domain, path), text)| (domain.as_str(), path, text.as_slice()));
+            builder.with_client_cert_verifier(Arc::new(Authorities::new(bundles, files.client_required)?))
+        }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|source| TlsError::Pair {
         certificate: files.certificate.clone(),
@@ -166,16 +178,6 @@ fn config(files: &TlsFiles, texts: &Texts) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-fn verifier(path: &Path, text: &[u8], required: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(path, text)? {
-        roots.add(authority).map_err(|error| TlsError::NoAuthority(path.to_owned(), error))?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    let builder = if required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| TlsError::Authorities(path.to_owned(), error))
-}
-
 fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
@@ -184,11 +186,15 @@ fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
 /// Whom the certificate names that the other end of a connection proved; `None` = nobody.
 pub(super) fn workload(stream: &TlsStream<TcpStream>) -> Option<Workload> {
     let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+    Some(Workload { spiffe_id: spiffe_id(leaf)?, expires_at: end(leaf).ok()? })
+}
+
+/// The SPIFFE id of a certificate: an X.509 SVID has one URI among its names (X509-SVID section 2). One with two names
+/// nobody.
+fn spiffe_id(leaf: &CertificateDer<'_>) -> Option<SpiffeId> {
     let named = EndEntityCert::try_from(leaf).ok()?;
-    // An X.509 SVID has one URI among its names, its SPIFFE id (X509-SVID section 2). One with two names nobody.
     let mut uris = named.valid_uri_names();
-    let only = uris.next().filter(|_| uris.next().is_none())?;
-    Some(Workload { spiffe_id: SpiffeId::parse(only)?, expires_at: end(leaf).ok()? })
+    SpiffeId::parse(uris.next().filter(|_| uris.next().is_none())?)
 }
 
 /// When a certificate ends, exclusive: its last second still belongs to it (RFC 5280 section 4.1.2.5).

@@ -6,8 +6,10 @@ use super::account;
 use super::api::{Api, Called};
 use super::convert::{Fields, NOTE_CHARS_MAX, TITLE_CHARS_MAX, hold_cause, instant, none_if_empty, principal};
 use super::pb::{self, user_service_server::UserService};
-use crate::app::{ListUsers, ReinstateUser, SetManager, SuspendUser, UserView};
+use super::service_account::api_key;
+use crate::app::{KeptOut, ListUsers, ReinstateUser, SetManager, SuspendUser, UserView};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status as Shown, User, VerifiedHow};
+use crate::domain::handle::Named;
 use crate::domain::organization::Member;
 use crate::domain::snapshot::MembershipState;
 
@@ -16,7 +18,7 @@ impl UserService for Api {
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
         let (called, pb::GetUserRequest { user }) = Called::new(request)?;
         let mut fields = Fields::default();
-        let handle = fields.optional_handle("user", &user);
+        let handle = fields.optional_handle(Named::User, "user", &user);
         let handle = called.parsed(fields.finish(handle))?;
         let view = called.answer(self.app.get_user(&called.ctx, handle.as_ref()).await)?;
         Ok(Response::new(pb::GetUserResponse { user: Some(shown(view)) }))
@@ -28,9 +30,8 @@ impl UserService for Api {
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
         let (called, request) = Called::new(request)?;
         let query = called.parsed(list(request))?;
-        let page = called.answer(self.app.list_users(&called.ctx, &query).await)?;
-        let users = page.items.into_iter().map(shown).collect();
-        Ok(Response::new(pb::ListUsersResponse { users, next_page_token: page.next }))
+        let page = called.answer(self.app.list_users(&called.ctx, &query, shown).await)?;
+        Ok(Response::new(pb::ListUsersResponse { users: page.items, next_page_token: page.next }))
     }
 
     async fn suspend_user(
@@ -42,7 +43,7 @@ impl UserService for Api {
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::SuspendUserRequest { user, reason, etag, request_id: _ } = request;
         let command = SuspendUser {
-            user: fields.handle("user", &user),
+            user: fields.handle(Named::User, "user", &user),
             reason: fields.text("reason", &reason, 1..=NOTE_CHARS_MAX),
             etag: none_if_empty(etag),
         };
@@ -61,7 +62,7 @@ impl UserService for Api {
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::ReinstateUserRequest { user, note, etag, request_id: _ } = request;
         let command = ReinstateUser {
-            user: fields.handle("user", &user),
+            user: fields.handle(Named::User, "user", &user),
             note: none_if_empty(fields.text("note", &note, 0..=NOTE_CHARS_MAX)),
             etag: none_if_empty(etag),
         };
@@ -80,8 +81,8 @@ impl UserService for Api {
         called.ctx.repeat = fields.repeat(&request.request_id, &request);
         let pb::SetManagerRequest { user, manager, etag, request_id: _ } = request;
         let command = SetManager {
-            user: fields.handle("user", &user),
-            manager: fields.optional_handle("manager", &manager),
+            user: fields.handle(Named::User, "user", &user),
+            manager: fields.optional_handle(Named::User, "manager", &manager),
             etag: none_if_empty(etag),
         };
         let command = called.parsed(fields.finish(command))?;
@@ -126,7 +127,9 @@ impl UserService for Api {
         let command = called.parsed(account::block(fields, request))?;
         let done = called.answer(self.app.block_user(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
-        Ok(Response::new(pb::BlockUserResponse { user: Some(shown(done.value)), consistency_token }))
+        let KeptOut { user, keys, more_keys } = done.value;
+        let (user, api_keys) = (Some(shown(user)), keys.into_iter().map(api_key).collect());
+        Ok(Response::new(pb::BlockUserResponse { user, consistency_token, api_keys, more_api_keys: more_keys }))
     }
 
     async fn unblock_user(
@@ -152,7 +155,9 @@ impl UserService for Api {
         let command = called.parsed(account::delete(fields, request))?;
         let done = called.answer(self.app.delete_user(&called.ctx, &command).await)?;
         let consistency_token = self.token(&done);
-        Ok(Response::new(pb::DeleteUserResponse { user: Some(shown(done.value)), consistency_token }))
+        let KeptOut { user, keys, more_keys } = done.value;
+        let (user, api_keys) = (Some(shown(user)), keys.into_iter().map(api_key).collect());
+        Ok(Response::new(pb::DeleteUserResponse { user, consistency_token, api_keys, more_api_keys: more_keys }))
     }
 
     async fn restore_user(
@@ -200,9 +205,9 @@ fn list(request: pb::ListUsersRequest) -> Result<ListUsers, crate::app::Error> {
         email: fields.text("email", &email, 0..=254),
         display_name: fields.text("display_name", &display_name, 0..=TITLE_CHARS_MAX),
         status: status_filter(&mut fields, status),
-        organization: fields.optional_handle("organization", &organization),
-        role: fields.optional_handle("role", &role),
-        manager: fields.optional_handle("manager", &manager),
+        organization: fields.optional_handle(Named::Organization, "organization", &organization),
+        role: fields.optional_handle(Named::Role, "role", &role),
+        manager: fields.optional_handle(Named::User, "manager", &manager),
         held,
         unverified,
         page: fields.page(page_size, page_token, &query),

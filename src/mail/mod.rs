@@ -27,6 +27,7 @@ pub use smtp::{Security, Smtp, SmtpError, SmtpOptions};
 pub use templates::{Fault, Part, check};
 pub use transport::Transport;
 
+use crate::domain::email::Email;
 use crate::domain::ids::MessageId;
 use crate::domain::message::{Mail, Template};
 use crate::domain::origin::{AllowedOrigin, BaseUrl};
@@ -169,7 +170,8 @@ pub fn render(draft: &Draft<'_>) -> Result<Message, RenderError> {
     let values = values(mail, realm, link.as_deref());
     let words = templates::words(mail.template, realm, &values).map_err(RenderError::Words)?;
     let html = html::page(&words, link.as_deref()).map_err(RenderError::Words)?;
-    let to = mail.to.parse().map_err(RenderError::Recipient)?;
+    let to = Email::parse(&mail.to).map_or_else(|_| mail.to.clone(), |email| email.mailbox());
+    let to = to.parse().map_err(RenderError::Recipient)?;
     // A boundary is random by default; this one makes a repeat the same bytes.
     let body = MultiPart::builder().kind(MultiPartKind::Alternative).boundary(id.to_string());
     Message::builder()

@@ -297,11 +297,12 @@ mod tests {
             let subject = MailText { subject: own.to_owned(), text: String::new() };
             assert!(check(Template::Approved, &subject).is_err(), "{own}");
         }
-        for own in
-            ["Go to {{ link }}", "{{ link }}.", "https://evil.example/?next={{ link }}", "{{ link }}@evil.example"]
-        {
+        for own in ["Go to {{ link }}", "{{ link }}."] {
             let refused = check(Template::VerifyEmail, &text(own));
             assert!(matches!(refused, Err(Fault::LinkNotAlone)), "{own}: {refused:?}");
+        }
+        for own in ["https://evil.example/?next={{ link }}", "{{ link }}@evil.example", "{{ link }}.evil.example"] {
+            assert!(check(Template::VerifyEmail, &text(own)).is_err(), "{own}");
         }
         for own in ["Hi {{ name }}, sign in at {{ portal }}.", "Write to help@acme.example", "{{ realm }} e.g. 3.5"] {
             assert!(
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn a_mail_with_a_link_always_shows_it() {
         assert!(matches!(check(Template::VerifyEmail, &text("Welcome!")), Err(Fault::NoLink)));
-        let sometimes = "Welcome!{% if name %} {{ link }}{% endif %}";
+        let sometimes = "Welcome!{% if name %}\n{{ link }}{% endif %}";
         assert!(matches!(check(Template::VerifyEmail, &text(sometimes)), Err(Fault::NoLink)));
         assert!(check(Template::VerifyEmail, &text("Go to\n{{ link }}\nnow.")).is_ok());
         assert!(check(Template::VerifyEmail, &MailText::default()).is_ok());

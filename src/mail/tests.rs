@@ -27,6 +27,7 @@ fn realm(mails: impl IntoIterator<Item = (Template, &'static str, &'static str)>
             mails: mails.into_iter().map(own).collect(),
             ..Policy::default()
         },
+        spiffe_prefixes: vec![],
         position: Default::default(),
         catalogue_revision: Default::default(),
         version: 1,
@@ -334,4 +335,16 @@ fn every_event_fills_its_mail() {
     for (template, whole) in made {
         assert!(whole.is_ascii() && whole.contains("\r\nContent-Transfer-Encoding: 7bit\r\n"), "{template:?}: {whole}");
     }
+}
+
+#[test]
+fn a_domain_beyond_ascii_goes_out_as_a_label_so_that_any_server_takes_it() {
+    let to = |address: &str| {
+        let mail = Mail { to: address.to_owned(), ..verify() };
+        let message = message(&mail, &realm([])).unwrap();
+        message.envelope().to().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(to("Ann@bücher.example"), ["Ann@xn--bcher-kva.example"]);
+    assert_eq!(to("ann@weiß.example"), ["ann@xn--wei-7ka.example"]);
+    assert_eq!(to("jürgen@example.org"), ["jürgen@example.org"]);
 }

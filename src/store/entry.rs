@@ -8,6 +8,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
 use super::access::entry;
 use super::entity::{entries, service_accounts};
 use super::error::Result;
+use super::reach::{Reach, Within};
 use super::rows::Rows;
 use crate::domain::entry::{EntryRow, EntryState};
 use crate::domain::ids::{EntryId, OrganizationId, PrincipalId, RoleId};
@@ -36,15 +37,13 @@ pub struct EntryQuery {
     pub after: Option<EntryId>,
 }
 
-/// What a caller reaches, as far as a query can say it.
-#[derive(Clone, Default, Debug)]
+/// Which entries a caller may reach.
+#[derive(Clone, Debug)]
 pub struct EntryReach {
-    /// Whatever is scoped to these organizations.
-    pub within: Vec<OrganizationId>,
-    /// Whatever these people hold.
-    pub people: Vec<PrincipalId>,
-    /// Whatever service accounts of these organizations hold; absent = all service accounts.
-    pub accounts_of: Option<Vec<OrganizationId>>,
+    /// What is scoped to its organizations, and what it and its team hold.
+    pub people: Reach,
+    /// What service accounts of these organizations hold; absent = all service accounts.
+    pub accounts: Option<Within>,
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
@@ -68,29 +67,21 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     }
 
     fn ways(&self, reach: &EntryReach) -> Vec<Condition> {
-        let EntryReach { within, people, accounts_of } = reach;
-        let mut accounts = Query::select()
+        let EntryReach { people, accounts } = reach;
+        let theirs = accounts.as_ref().map(|within| self.within(within, service_accounts::Column::OrganizationId));
+        let accounts = Query::select()
             .column(service_accounts::Column::Id)
             .from(service_accounts::Entity)
             .and_where(service_accounts::Column::RealmId.eq(self.realm.0))
+            .cond_where(Condition::all().add_option(theirs))
             .take();
-        let mut ways = vec![];
-        if !within.is_empty() {
-            ways.push(entries::Column::OrganizationId.is_in(within.iter().map(|id| id.0)).into_condition());
-        }
-        if !people.is_empty() {
-            ways.push(entries::Column::PrincipalId.is_in(people.iter().map(|id| id.0)).into_condition());
-        }
-        match accounts_of.as_deref() {
-            Some([]) => return ways,
-            Some(organizations) => {
-                let theirs = service_accounts::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0));
-                accounts.and_where(theirs);
-            }
-            None => {}
-        }
-        ways.push(entries::Column::PrincipalId.in_subquery(accounts).into_condition());
-        ways
+        [
+            self.within(&people.within, entries::Column::OrganizationId),
+            entries::Column::PrincipalId.in_subquery(self.team_of_caller(people)),
+            entries::Column::PrincipalId.in_subquery(accounts),
+        ]
+        .map(IntoCondition::into_condition)
+        .into()
     }
 
     fn listed(&self, query: &EntryQuery) -> Condition {

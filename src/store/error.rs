@@ -26,6 +26,12 @@ pub enum Error {
     /// PostgreSQL denies its role something that a GRANT would allow.
     #[error("the database's role lacks a right: {0}")]
     MissingRight(String),
+    /// The schema lacks changes of this version, and has others that this version does not know.
+    #[error(
+        "the schema lacks {missing} changes of this version and has {unknown} that it does not know: it is of another \
+         branch of the program"
+    )]
+    SchemaDiverged { missing: usize, unknown: usize },
     /// A change of the schema fails. Nothing of it was made.
     #[error("the schema's change {change} can't be made, and nothing of it was: {cause}")]
     SchemaChange { change: &'static str, cause: String },

@@ -11,6 +11,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use super::entity::{entries, holds, memberships, organizations, users};
 use super::entry::in_state;
 use super::error::Result;
+use super::reach::Within;
 use super::rows::{Rows, word};
 use crate::domain::account::ApprovalState;
 use crate::domain::entry::EntryState;
@@ -121,15 +122,23 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(found.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
-    /// The next organizations of the realm after one of them, by id.
+    /// The next organizations after one of them, by id: of the realm, or those within.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn organizations_after(&self, after: Option<OrganizationId>, limit: u64) -> Result<Vec<OrganizationId>> {
+    pub async fn organizations_after(
+        &self,
+        within: Option<&Within>,
+        after: Option<OrganizationId>,
+        limit: u64,
+    ) -> Result<Vec<OrganizationId>> {
         let mut all = organizations::Entity::find()
             .select_only()
             .column(organizations::Column::Id)
             .filter(organizations::Column::RealmId.eq(self.realm.0));
+        if let Some(within) = within {
+            all = all.filter(self.within(within, organizations::Column::Id));
+        }
         if let Some(after) = after {
             all = all.filter(organizations::Column::Id.gt(after.0));
         }

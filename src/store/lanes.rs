@@ -158,7 +158,7 @@ impl Store {
             _ => used_and_idle(pool.get_sqlite_connection_pool()),
         };
         let counted = reading.into_iter().chain(appending).map(count);
-        counted.fold((0, 0), |(used, idle), (more, rest)| (used + more, idle + rest))
+        counted.fold((0, 0), |(used, idle), (more, rest)| (used.saturating_add(more), idle.saturating_add(rest)))
     }
 
     /// Closes every lane; what runs still finishes.

@@ -3,9 +3,10 @@
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{entries, memberships};
+use super::entity::{entries, memberships, users};
 use super::error::Result;
 use super::organization::member;
+use super::reach::Reach;
 use super::rows::{Rows, word};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
 use crate::domain::organization::Member;
@@ -18,23 +19,30 @@ pub struct MemberFilter {
     pub state: Option<MembershipState>,
     /// Assigned there, by itself.
     pub role: Option<RoleId>,
-    /// Only these people.
-    pub people: Option<Vec<UserId>>,
+    /// Only this caller and its team.
+    pub team: Option<Reach>,
     /// Only members after this one.
     pub after: Option<UserId>,
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
-    /// A page of the members of an organization, by user.
+    /// A page of the members of an organization, by user; those whose account is deleted are left out.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn list_members(&self, filter: &MemberFilter, limit: u64) -> Result<Vec<Member>> {
         use memberships::Column as Of;
-        let MemberFilter { organization, state, role, people, after } = filter;
+        let living = Query::select()
+            .column(users::Column::Id)
+            .from(users::Entity)
+            .and_where(users::Column::RealmId.eq(self.realm.0))
+            .and_where(users::Column::DeletedAt.is_null())
+            .take();
+        let MemberFilter { organization, state, role, team, after } = filter;
         let mut found = memberships::Entity::find()
             .filter(Of::RealmId.eq(self.realm.0))
             .filter(Of::OrganizationId.eq(organization.0))
+            .filter(Of::UserId.in_subquery(living))
             .order_by_asc(Of::UserId)
             .limit(limit);
         if let Some(state) = state {
@@ -50,8 +58,8 @@ impl<C: ConnectionTrait> Rows<'_, C> {
                 .take();
             found = found.filter(Of::UserId.in_subquery(holders));
         }
-        if let Some(people) = people {
-            found = found.filter(Of::UserId.is_in(people.iter().map(|id| id.0)));
+        if let Some(reach) = team {
+            found = found.filter(Of::UserId.in_subquery(self.team_of_caller(reach)));
         }
         if let Some(after) = after {
             found = found.filter(Of::UserId.gt(after.0));

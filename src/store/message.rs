@@ -1,12 +1,12 @@
 //! What became of mails: the outbox, read as a log. `outbox` has how they leave.
 
-use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{memberships, outbox};
+use super::entity::outbox;
 use super::error::Result;
+use super::reach::Reach;
 use super::rows::Rows;
-use crate::domain::ids::{MessageId, OrganizationId, UserId};
+use crate::domain::ids::{MessageId, UserId};
 use crate::domain::message::{Message, MessageState, Template};
 use crate::domain::time::Timestamp;
 
@@ -19,10 +19,8 @@ pub struct MessageFilter {
     pub user: Option<UserId>,
     /// To this address, as it was typed.
     pub address: Option<String>,
-    /// Only of members of these organizations, or of `people`.
-    pub within: Option<Vec<OrganizationId>>,
-    /// See `within`.
-    pub people: Option<Vec<UserId>>,
+    /// Only of people whom a caller may reach; absent = all.
+    pub reach: Option<Reach>,
     /// Only older ones: the next page, newest first.
     pub before: Option<MessageId>,
 }
@@ -33,7 +31,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn list_messages(&self, filter: &MessageFilter, limit: u64) -> Result<Vec<Message>> {
-        let MessageFilter { state, template, user, address, within, people, before } = filter;
+        let MessageFilter { state, template, user, address, reach, before } = filter;
         let mut which = Condition::all()
             .add(outbox::Column::RealmId.eq(self.realm.0))
             .add_option(state.map(in_state))
@@ -46,19 +44,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
                     .add_option(address.as_ref().map(|address| outbox::Column::Recipient.eq(address.as_str()))),
             );
         }
-        if within.is_some() || people.is_some() {
-            let organizations = within.iter().flatten().map(|id| id.0);
-            let members = Query::select()
-                .column(memberships::Column::UserId)
-                .from(memberships::Entity)
-                .and_where(memberships::Column::OrganizationId.is_in(organizations))
-                .take();
-            which = which.add(
-                Condition::any()
-                    .add(outbox::Column::UserId.in_subquery(members))
-                    .add(outbox::Column::UserId.is_in(people.iter().flatten().map(|id| id.0))),
-            );
-        }
+        which = which.add_option(reach.as_ref().map(|reach| outbox::Column::UserId.in_subquery(self.people_in(reach))));
         let rows =
             outbox::Entity::find().filter(which).order_by_desc(outbox::Column::Id).limit(limit).all(self.conn).await?;
         Ok(rows.into_iter().map(message).collect())

@@ -1,10 +1,11 @@
 //! Lists of organizations: which, from where on.
 
-use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{identifiers, organizations};
 use super::error::Result;
+use super::reach::{Within, licensing};
 use super::rows::{Rows, matching};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Identifier, Organization};
@@ -23,14 +24,6 @@ pub struct OrganizationFilter {
     pub within: Option<Within>,
     /// Only organizations after this one.
     pub after: Option<OrganizationId>,
-}
-
-/// Where a caller may read something at all.
-#[derive(Clone, Default, Debug)]
-pub struct Within {
-    pub organizations: Vec<OrganizationId>,
-    /// Or wherever one of these products is licensed.
-    pub licensed: Vec<String>,
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
@@ -69,17 +62,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .add_option(suspended.map(|wanted| if wanted { is_suspended } else { is_suspended.not() }))
             .add_option(carriers.map(|carriers| Id.in_subquery(carriers)))
             .add_option(entitlement.as_ref().map(|product| licensing(product)))
-            .add_option(within.as_ref().map(|Within { organizations, licensed }| {
-                let named = Condition::any().add(Id.is_in(organizations.iter().map(|id| id.0)));
-                licensed.iter().fold(named, |any, product| any.add(licensing(product)))
-            }))
+            .add_option(within.as_ref().map(|within| self.within(within, Id)))
             .add_option(after.map(|after| Id.gt(after.0)))
     }
-}
-
-/// The organizations that license the product: its name, in quotes, is in the document. Names have nothing to escape in a
-/// document, and of a pattern `_` alone.
-fn licensing(product: &str) -> Expr {
-    let quoted = format!("%\"{}\"%", product.replace('_', "\\_"));
-    organizations::Column::Entitlements.like(LikeExpr::new(quoted).escape('\\'))
 }

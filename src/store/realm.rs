@@ -1,11 +1,13 @@
 //! Realms, their signing keys, and the two facts of the whole record: the root key's check value and the first start.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, Func, LockType, OnConflict},
 };
 
-use super::entity::{changes, meta, realms, signing_keys};
+use super::entity::{changes, meta, realms, service_accounts, signing_keys};
 use super::error::{Error, Result};
 use super::rows::{Rows, document, read};
 use super::{Constraint, Store, Tx};
@@ -13,6 +15,7 @@ use crate::domain::change::Key;
 use crate::domain::ids::{Mark, RealmId, Revision, SigningKeyId};
 use crate::domain::realm::{Position, Realm, SigningKeyRow};
 use crate::domain::time::Timestamp;
+use crate::domain::workload::SpiffePrefix;
 
 impl Store {
     /// The realm of that id, the platform's among them.
@@ -133,6 +136,51 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// What the SPIFFE ids of other realms begin with, and the realm that has each. Whoever else asks waits for the end of
+    /// this transaction, so that two realms can't be given the same at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn other_spiffe_prefixes(&self) -> Result<Vec<(String, SpiffePrefix)>> {
+        let conn = self.rows().conn;
+        let platform = realms::Entity::find().filter(realms::Column::Platform.eq(true));
+        platform.lock(LockType::NoKeyUpdate).all(conn).await?;
+        let given: Vec<(String, String)> = realms::Entity::find()
+            .select_only()
+            .column(realms::Column::Name)
+            .column(realms::Column::SpiffePrefixes)
+            .filter(realms::Column::Id.ne(self.rows().realm.0))
+            .filter(realms::Column::SpiffePrefixes.ne("[]"))
+            .into_tuple()
+            .all(conn)
+            .await?;
+        let mut found = vec![];
+        for (name, prefixes) in given {
+            let prefixes: Vec<SpiffePrefix> = read(&prefixes, "spiffe_prefixes")?;
+            found.extend(prefixes.into_iter().map(|prefix| (name.clone(), prefix)));
+        }
+        Ok(found)
+    }
+
+    /// The first SPIFFE id of another realm's service account that begins so.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn other_spiffe_id(&self, prefix: &SpiffePrefix) -> Result<Option<String>> {
+        let id = Expr::col(service_accounts::Column::SpiffeId);
+        let length = i32::try_from(prefix.as_str().len()).unwrap_or(i32::MAX);
+        // Not LIKE, which on SQLite has no case.
+        let beginning = Func::cust("substr").arg(id).arg(1_i32).arg(length);
+        let found = service_accounts::Entity::find()
+            .filter(service_accounts::Column::RealmId.ne(self.rows().realm.0))
+            .filter(ExprTrait::eq(Expr::from(beginning), prefix.as_str()))
+            .one(self.rows().conn)
+            .await?;
+        Ok(found.and_then(|account| account.spiffe_id))
+    }
+}
+
 impl<C: ConnectionTrait> Rows<'_, C> {
     /// The realm itself.
     ///
@@ -142,7 +190,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         realms::Entity::find_by_id(self.realm.0).one(self.conn).await?.map(realm).transpose()
     }
 
-    /// Writes title, state and policy; the revision is the transaction's business.
+    /// Writes title, state, policy and SPIFFE prefixes; the revision is the transaction's business.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -151,6 +199,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .col_expr(realms::Column::Title, to.title.clone().into())
             .col_expr(realms::Column::Suspended, to.suspended.into())
             .col_expr(realms::Column::Policy, document(&to.policy)?.into())
+            .col_expr(realms::Column::SpiffePrefixes, document(&to.spiffe_prefixes)?.into())
             .col_expr(realms::Column::Version, to.version.into())
             .filter(realms::Column::Id.eq(self.realm.0))
             .exec(self.conn)
@@ -197,6 +246,7 @@ fn realm(row: realms::Model) -> Result<Realm> {
         platform,
         suspended,
         policy,
+        spiffe_prefixes,
         revision,
         mark,
         catalogue_revision,
@@ -210,6 +260,7 @@ fn realm(row: realms::Model) -> Result<Realm> {
         platform,
         suspended,
         policy: read(&policy, "policy")?,
+        spiffe_prefixes: read(&spiffe_prefixes, "spiffe_prefixes")?,
         position: Position { revision: Revision(revision), mark: Mark(mark) },
         catalogue_revision: Revision(catalogue_revision),
         version,
@@ -225,6 +276,7 @@ fn row(realm: &Realm) -> Result<realms::ActiveModel> {
         platform: Set(realm.platform),
         suspended: Set(realm.suspended),
         policy: Set(document(&realm.policy)?),
+        spiffe_prefixes: Set(document(&realm.spiffe_prefixes)?),
         revision: Set(realm.position.revision.0),
         mark: Set(realm.position.mark.0),
         catalogue_revision: Set(realm.catalogue_revision.0),

@@ -28,22 +28,23 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(())
     }
 
-    /// The codes that a user's memberships were registered with; those that somebody added have none.
+    /// The codes that these users' memberships were registered with; those that somebody added have none.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn codes_of(&self, user: UserId) -> Result<BTreeMap<OrganizationId, GivenCodes>> {
-        let rows: Vec<(uuid::Uuid, Option<String>)> = memberships::Entity::find()
+    pub async fn codes_of(&self, users: &[UserId]) -> Result<BTreeMap<(UserId, OrganizationId), GivenCodes>> {
+        use memberships::Column as Of;
+        let rows: Vec<(uuid::Uuid, uuid::Uuid, Option<String>)> = memberships::Entity::find()
             .select_only()
-            .columns([memberships::Column::OrganizationId, memberships::Column::Codes])
-            .filter(memberships::Column::RealmId.eq(self.realm.0))
-            .filter(memberships::Column::UserId.eq(user.0))
+            .columns([Of::UserId, Of::OrganizationId, Of::Codes])
+            .filter(Of::RealmId.eq(self.realm.0))
+            .filter(Of::UserId.is_in(users.iter().map(|id| id.0)))
             .filter(memberships::Column::Codes.is_not_null())
             .into_tuple()
             .all(self.conn)
             .await?;
-        let given = |(id, codes): (uuid::Uuid, Option<String>)| {
-            Ok((OrganizationId(id), read(&codes.unwrap_or_default(), "codes")?))
+        let given = |(user, organization, codes): (uuid::Uuid, uuid::Uuid, Option<String>)| {
+            Ok(((UserId(user), OrganizationId(organization)), read(&codes.unwrap_or_default(), "codes")?))
         };
         rows.into_iter().map(given).collect()
     }

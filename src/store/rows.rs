@@ -98,7 +98,7 @@ pub(in crate::store) fn variant<T: DeserializeOwned>(word: &str, what: &str) -> 
 
 /// What substring search looks at, in one indexed column: the handle, a line further the name, folded alike.
 pub(in crate::store) fn search_text(handle: &str, name: &str) -> String {
-    format!("{handle}\n{}", crate::domain::email::identity(name))
+    format!("{handle}\n{}", crate::domain::email::folded(name))
 }
 
 /// A pattern that finds the text, taken literally but for its case, anywhere after what `before` says.

@@ -78,16 +78,15 @@ impl Store {
     /// Begins the oldest change that is missing; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]; [`Error::MissingRight`].
+    /// [`Error::SchemaDiverged`]; [`Error::Unavailable`]; [`Error::MissingRight`].
     pub async fn next_change(&self) -> Result<Option<SchemaChange>> {
-        if Recorded::read(&self.write).await?.missing().next().is_none() {
+        if Recorded::read(&self.write).await?.next()?.is_none() {
             return Ok(None);
         }
         let tx = self.write.begin().await?;
         take_turn(&tx).await?;
         // Those who had their turn before this one may have made it.
-        let recorded = Recorded::read(&tx).await?;
-        let Some(change) = recorded.missing().next() else { return Ok(None) };
+        let Some(change) = Recorded::read(&tx).await?.next()? else { return Ok(None) };
         Ok(Some(SchemaChange { name: change.name, statements: change.up(self.backend()).into_iter(), tx }))
     }
 
@@ -138,6 +137,14 @@ impl Recorded {
 
     fn missing(&self) -> impl Iterator<Item = &'static Change> {
         CHANGES.iter().filter(|change| !self.0.contains(change.name))
+    }
+
+    /// The change that is made next. None is made on top of what this binary does not know.
+    fn next(&self) -> Result<Option<&'static Change>> {
+        match self.compared() {
+            Schema::Diverged { missing, unknown } => Err(Error::SchemaDiverged { missing, unknown }),
+            Schema::Current | Schema::Behind(_) | Schema::Ahead(_) => Ok(self.missing().next()),
+        }
     }
 
     fn compared(&self) -> Schema {

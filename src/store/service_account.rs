@@ -3,12 +3,13 @@
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 
 use super::Store;
 use super::entity::{api_keys, realms, service_accounts};
 use super::error::{Result, corrupt};
+use super::reach::Within;
 use super::rows::{Rows, matching};
 use crate::domain::change::Loaded;
 use crate::domain::ids::{ApiKeyId, Mark, OrganizationId, PrincipalId, RealmId, Revision, ServiceAccountId};
@@ -32,9 +33,23 @@ pub struct ServiceAccountFilter {
     /// Only disabled ones.
     pub disabled: bool,
     /// Only those of these organizations; absent = also those of the realm.
-    pub within: Option<Vec<OrganizationId>>,
+    pub within: Option<Within>,
     /// Only accounts after this one.
     pub after: Option<ServiceAccountId>,
+}
+
+/// Which API keys to list. Empty fields do not narrow.
+#[derive(Clone, Default, Debug)]
+pub struct ApiKeyFilter {
+    pub account: Option<ServiceAccountId>,
+    /// Who made them.
+    pub maker: Option<PrincipalId>,
+    /// Only those that are neither revoked nor expired then.
+    pub living: Option<Timestamp>,
+    /// Only those of accounts of these organizations; absent = also those of the realm's.
+    pub within: Option<Vec<OrganizationId>>,
+    /// Only keys after this one.
+    pub after: Option<ApiKeyId>,
 }
 
 impl<C: ConnectionTrait> Rows<'_, C> {
@@ -191,9 +206,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             .add_option(name.as_ref().map(|part| service_accounts::Column::Name.like(matching("%", part))))
             .add_option(organization.map(|id| service_accounts::Column::OrganizationId.eq(id.0)))
             .add_option(disabled.then(|| service_accounts::Column::DisabledAt.is_not_null()))
-            .add_option(within.as_ref().map(|organizations| {
-                service_accounts::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0))
-            }))
+            .add_option(within.as_ref().map(|within| self.within(within, service_accounts::Column::OrganizationId)))
             .add_option(after.map(|after| service_accounts::Column::Id.gt(after.0)));
         let page = self.living_accounts().filter(which).order_by_asc(service_accounts::Column::Id).limit(limit);
         Ok(page.all(self.conn).await?.into_iter().map(service_account).collect())
@@ -226,21 +239,28 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         Ok(self.keys_of(account).filter(live(now)).count(self.conn).await?)
     }
 
-    /// A page of the account's keys after this one, the oldest first; with an instant, only those that live then.
+    /// A page of API keys, the oldest first.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn list_api_keys(
-        &self,
-        account: ServiceAccountId,
-        living: Option<Timestamp>,
-        after: Option<ApiKeyId>,
-        limit: u64,
-    ) -> Result<Vec<ApiKey>> {
+    pub async fn list_api_keys(&self, filter: &ApiKeyFilter, limit: u64) -> Result<Vec<ApiKey>> {
+        let ApiKeyFilter { account, maker, living, within, after } = filter;
+        let of_accounts = |organizations: &Vec<OrganizationId>| {
+            let accounts = service_accounts::Entity::find()
+                .select_only()
+                .column(service_accounts::Column::Id)
+                .filter(service_accounts::Column::RealmId.eq(self.realm.0))
+                .filter(service_accounts::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0)));
+            api_keys::Column::ServiceAccountId.in_subquery(accounts.into_query())
+        };
         let which = Condition::all()
+            .add(api_keys::Column::RealmId.eq(self.realm.0))
+            .add_option(account.map(|account| api_keys::Column::ServiceAccountId.eq(account.0)))
+            .add_option(maker.map(|maker| api_keys::Column::CreatedBy.eq(maker.0)))
             .add_option(living.map(live))
+            .add_option(within.as_ref().map(of_accounts))
             .add_option(after.map(|after| api_keys::Column::Id.gt(after.0)));
-        let page = self.keys_of(account).filter(which).order_by_asc(api_keys::Column::Id).limit(limit);
+        let page = api_keys::Entity::find().filter(which).order_by_asc(api_keys::Column::Id).limit(limit);
         page.all(self.conn).await?.into_iter().map(api_key).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sea_orm::QueryResult;
+use sea_orm::{QueryResult, Value};
 
 use super::access::grant;
 use super::error::{Result, corrupt};
@@ -60,12 +60,12 @@ SELECT 5, id, role_id, organization_id, principal_id, pattern, reach, resource_t
        NULL, NULL, NULL, NULL
 FROM entries WHERE principal_id IN ({ids}) AND realm_id = $1";
 
-/// Principals that one statement loads; statements of few sizes, so that each is prepared once.
-const PRINCIPALS_AT_ONCE: usize = 256;
+/// So many ids are named by one statement at the most.
+const AT_ONCE: usize = 256;
 
-const ORGANIZATION: &str = "
+const ORGANIZATIONS: &str = "
 SELECT r.revision, r.mark, o.id, o.kind, o.suspended, o.entitlements
-FROM realms r LEFT JOIN organizations o ON o.realm_id = r.id AND o.id = $2 WHERE r.id = $1";
+FROM realms r LEFT JOIN organizations o ON o.realm_id = r.id AND o.id IN ({ids}) WHERE r.id = $1";
 
 impl<C: Loading> Rows<'_, C> {
     /// What decisions about a principal are computed from. Sessions that ended before `ended_since` are left out.
@@ -87,18 +87,19 @@ impl<C: Loading> Rows<'_, C> {
         Ok(parts.remove(&id).and_then(|parts| parts.assemble(self.realm, as_of, id)))
     }
 
-    /// What decisions about these principals are computed from, a statement for each few hundred; unknown ids are left out.
-    /// All are of one revision only in a transaction that holds the realm's row.
+    /// As [`Rows::principal`], of many distinct ones, in their order, a statement for each few hundred. All are of one
+    /// position only in a transaction that holds the realm's row.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn principals(&self, ids: &[PrincipalId], ended_since: Timestamp) -> Result<Vec<Principal>> {
-        let mut found = vec![];
-        for some in ids.chunks(PRINCIPALS_AT_ONCE) {
-            let (as_of, parts) = self.parts(&[PRINCIPALS, ENTRIES], some, ended_since).await?;
-            found.extend(parts.into_iter().filter_map(|(id, parts)| parts.assemble(self.realm, as_of, id)));
+    pub async fn principals(&self, ids: &[PrincipalId], ended_since: Timestamp) -> Result<Vec<Loaded<Principal>>> {
+        let mut loaded = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            let (as_of, mut parts) = self.parts(&[PRINCIPALS, ENTRIES], some, ended_since).await?;
+            let mut assemble = |id: &PrincipalId| parts.remove(id)?.assemble(self.realm, as_of, *id);
+            loaded.extend(some.iter().map(|id| Loaded { as_of, value: assemble(id) }));
         }
-        Ok(found)
+        Ok(loaded)
     }
 
     async fn parts(
@@ -107,13 +108,8 @@ impl<C: Loading> Rows<'_, C> {
         ids: &[PrincipalId],
         ended_since: Timestamp,
     ) -> Result<(Position, BTreeMap<PrincipalId, Parts>)> {
-        let size = ids.len().next_power_of_two();
-        let places: Vec<_> = (0..size).map(|at| format!("${}", at + 3)).collect();
-        // Filled up with the first one.
-        let padded = ids.iter().chain(ids.iter().cycle()).take(size);
-        let values = [self.realm.0.into(), ended_since.0.into()].into_iter().chain(padded.map(|id| id.0.into()));
-        let sql = arms.concat().replace("{ids}", &places.join(","));
-        let rows = self.conn.query_all_raw(statement(self.conn, sql, values)).await?;
+        let fixed = vec![self.realm.0.into(), ended_since.0.into()];
+        let rows = self.of_ids(&arms.concat(), fixed, ids.iter().map(|id| id.0)).await?;
         let (mut as_of, mut parts) = (None, BTreeMap::<_, Parts>::new());
         for row in &rows {
             match row.try_get("", "part")? {
@@ -129,23 +125,41 @@ impl<C: Loading> Rows<'_, C> {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn organization_facts(&self, id: OrganizationId) -> Result<Loaded<Organization>> {
-        let values = [self.realm.0.into(), id.0.into()];
-        let row = self.conn.query_one_raw(statement(self.conn, ORGANIZATION, values)).await?;
-        let row = row.ok_or_else(|| corrupt("realm"))?;
-        let as_of = position(&row, "revision", "mark")?;
-        let known: Option<uuid::Uuid> = row.try_get("", "id")?;
-        let value = match known {
-            None => None,
-            Some(id) => Some(Organization {
-                id: OrganizationId(id),
-                realm: self.realm,
-                as_of: as_of.revision,
-                kind: row.try_get("", "kind")?,
-                suspended: row.try_get("", "suspended")?,
-                entitlements: read(&row.try_get::<String>("", "entitlements")?, "entitlements")?,
-            }),
-        };
-        Ok(Loaded { as_of, value })
+        self.organizations_facts(&[id]).await?.pop().ok_or_else(|| corrupt("organization"))
+    }
+
+    /// As [`Rows::organization_facts`], of many distinct ones, in their order, a statement for each few hundred.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn organizations_facts(&self, ids: &[OrganizationId]) -> Result<Vec<Loaded<Organization>>> {
+        let mut loaded = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            let rows = self.of_ids(ORGANIZATIONS, vec![self.realm.0.into()], some.iter().map(|id| id.0)).await?;
+            let as_of = position(rows.first().ok_or_else(|| corrupt("realm"))?, "revision", "mark")?;
+            let mut found = BTreeMap::new();
+            for row in &rows {
+                if let Some(id) = row.try_get::<Option<uuid::Uuid>>("", "id")?.map(OrganizationId) {
+                    found.insert(id, organization(self.realm, id, as_of, row)?);
+                }
+            }
+            loaded.extend(some.iter().map(|id| Loaded { as_of, value: found.remove(id) }));
+        }
+        Ok(loaded)
+    }
+
+    /// Asks about some ids, named after these parameters. Their number is rounded up to a power of two by naming the first
+    /// ones again: statements of few sizes, so that each is prepared once.
+    async fn of_ids(
+        &self,
+        sql: &str,
+        mut values: Vec<Value>,
+        ids: impl ExactSizeIterator<Item = uuid::Uuid> + Clone,
+    ) -> Result<Vec<QueryResult>> {
+        let (first, size) = (values.len() + 1, ids.len().next_power_of_two());
+        values.extend(ids.clone().chain(ids.cycle()).take(size).map(Value::from));
+        let places: Vec<_> = (first..first + size).map(|at| format!("${at}")).collect();
+        Ok(self.conn.query_all_raw(statement(self.conn, sql.replace("{ids}", &places.join(",")), values)).await?)
     }
 
     /// What a catalogue is compiled from, the realm's signing keys, and the position that both were read at. Read again
@@ -235,6 +249,17 @@ impl Parts {
             ended_sessions: self.ended_sessions,
         })
     }
+}
+
+fn organization(realm: RealmId, id: OrganizationId, as_of: Position, row: &QueryResult) -> Result<Organization> {
+    Ok(Organization {
+        id,
+        realm,
+        as_of: as_of.revision,
+        kind: row.try_get("", "kind")?,
+        suspended: row.try_get("", "suspended")?,
+        entitlements: read(&row.try_get::<String>("", "entitlements")?, "entitlements")?,
+    })
 }
 
 fn position(row: &QueryResult, revision: &str, mark: &str) -> Result<Position> {

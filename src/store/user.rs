@@ -8,6 +8,7 @@ use sea_orm::{
 
 use super::entity::{entries, holds, memberships, realms, users};
 use super::error::Result;
+use super::reach::Reach;
 use super::rows::{Rows, matching, search_text, variant, word};
 use crate::domain::account::{Approval, ApprovalState, Hold, Status, User, Verified};
 use crate::domain::ids::{OrganizationId, PrincipalId, RoleId, UserId};
@@ -46,10 +47,8 @@ pub struct UserFilter {
     pub manager: Option<UserId>,
     /// Only users with a PENDING membership, or pending without any.
     pub pending: bool,
-    /// Only members of these organizations; absent = everybody.
-    pub within: Option<Vec<OrganizationId>>,
-    /// Only these people (a caller's team), or members of `within`.
-    pub people: Option<Vec<UserId>>,
+    /// Only people whom a caller may reach; absent = everybody.
+    pub reach: Option<Reach>,
     /// Only users after this one.
     pub after: Option<UserId>,
 }
@@ -143,20 +142,6 @@ impl<C: ConnectionTrait> Rows<'_, C> {
         let services = services.into_iter().map(|(id, name)| (id, super::service_account::as_it_was(name)));
         let named = |person| move |(id, handle)| (PrincipalId(id), person, handle);
         Ok(people.into_iter().map(named(true)).chain(services.map(named(false))).collect())
-    }
-
-    /// The direct reports of these managers, a statement for each thousand of them.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn direct_reports(&self, managers: &[UserId]) -> Result<Vec<UserId>> {
-        let mut found = vec![];
-        for some in managers.chunks(IDS_AT_ONCE) {
-            let led = users::Column::ManagerId.is_in(some.iter().map(|id| id.0));
-            let ids = self.users().select_only().column(users::Column::Id).filter(led);
-            found.extend(ids.into_tuple::<uuid::Uuid>().all(self.conn).await?.into_iter().map(UserId));
-        }
-        Ok(found)
     }
 
     /// Those of these users that are somebody's manager.
@@ -286,21 +271,13 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     }
 
     fn condition(&self, filter: &UserFilter) -> Result<Condition> {
-        let UserFilter {
-            email,
-            name,
-            status,
-            held,
-            unverified,
-            organization,
-            role,
-            manager,
-            pending,
-            within,
-            people,
-            after,
-        } = filter;
-        let held_at_all = Query::select().column(holds::Column::UserId).from(holds::Entity).take();
+        let UserFilter { email, name, status, held, unverified, organization, role, manager, pending, reach, after } =
+            filter;
+        let held_at_all = Query::select()
+            .column(holds::Column::UserId)
+            .from(holds::Entity)
+            .and_where(holds::Column::RealmId.eq(self.realm.0))
+            .take();
         let mut all = Condition::all()
             // Of who is erased there is nothing to list.
             .add(users::Column::Email.ne(""))
@@ -317,7 +294,7 @@ impl<C: ConnectionTrait> Rows<'_, C> {
                 true => users::Column::Id.in_subquery(held_at_all.clone()),
                 false => users::Column::Id.not_in_subquery(held_at_all.clone()),
             }))
-            .add_option(organization.map(|id| users::Column::Id.in_subquery(members(&[id]))))
+            .add_option(organization.map(|id| users::Column::Id.in_subquery(members(self.realm.0, id))))
             .add_option(role.map(|id| users::Column::Id.in_subquery(holders(self.realm.0, id))));
         if *pending {
             let waiting = Query::select()
@@ -329,17 +306,9 @@ impl<C: ConnectionTrait> Rows<'_, C> {
             let undecided = users::Column::Approval.eq(word(ApprovalState::Pending)?);
             all = all.add(Condition::any().add(undecided).add(users::Column::Id.in_subquery(waiting)));
         }
-        if within.is_some() || people.is_some() {
-            let organizations = within.as_deref().unwrap_or_default();
-            let people = people.as_deref().unwrap_or_default();
-            all = all.add(
-                Condition::any()
-                    .add(users::Column::Id.in_subquery(members(organizations)))
-                    .add(users::Column::Id.is_in(people.iter().map(|id| id.0))),
-            );
-        }
+        all = all.add_option(reach.as_ref().map(|reach| users::Column::Id.in_subquery(self.people_in(reach))));
         all = match status {
-            Some(status) => all.add(with_status(*status)?),
+            Some(status) => all.add(with_status(self.realm.0, *status)?),
             None => all.add(users::Column::DeletedAt.is_null()),
         };
         Ok(all)
@@ -417,11 +386,12 @@ impl<C: ConnectionTrait> Rows<'_, C> {
     }
 }
 
-fn members(organizations: &[OrganizationId]) -> sea_orm::sea_query::SelectStatement {
+fn members(realm: uuid::Uuid, organization: OrganizationId) -> sea_orm::sea_query::SelectStatement {
     Query::select()
         .column(memberships::Column::UserId)
         .from(memberships::Entity)
-        .and_where(memberships::Column::OrganizationId.is_in(organizations.iter().map(|id| id.0)))
+        .and_where(memberships::Column::RealmId.eq(realm))
+        .and_where(memberships::Column::OrganizationId.eq(organization.0))
         .take()
 }
 
@@ -435,10 +405,11 @@ fn holders(realm: uuid::Uuid, role: RoleId) -> sea_orm::sea_query::SelectStateme
 }
 
 /// The rows whose derived status is this one; see `AccountFacts::status`.
-fn with_status(status: Status) -> Result<Condition> {
+fn with_status(realm: uuid::Uuid, status: Status) -> Result<Condition> {
     let suspending = Query::select()
         .column(holds::Column::UserId)
         .from(holds::Entity)
+        .and_where(holds::Column::RealmId.eq(realm))
         .and_where(holds::Column::Cause.ne(word(crate::domain::account::HoldCause::Blocked)?))
         .take();
     let refused = [word(ApprovalState::Rejected)?, word(ApprovalState::Expired)?];

@@ -41,6 +41,7 @@ impl Round for Housekeeping {
             tidied += gone;
         }
         self.app.forget_idle_callers();
+        self.app.snapshots().forget_idle();
         tracing::debug!(lines, answers, sessions, tallies, events, tidied, "what nobody asks for any more was dropped");
         Ok(Next::AfterPeriod)
     }

@@ -12,6 +12,8 @@ use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use tokio::task::AbortHandle;
 
+use super::scrape;
+
 /// The boundaries that the OpenTelemetry conventions ask of `rpc.server.call.duration`.
 const RPC_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -21,9 +23,6 @@ const DECISION_SECONDS: &[f64] =
 
 /// From one round trip on a socket to a database in trouble.
 const DATABASE_SECONDS: &[f64] = &[2.5e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-
-/// How often samples of histograms are folded into buckets: until then each takes 16 bytes.
-const UPKEEP: Duration = Duration::from_secs(1);
 
 /// The names of the gRPC status codes, by number.
 const CODES: [&str; 17] = [
@@ -115,21 +114,19 @@ metrics! {
 pub enum ExporterError {
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Bind(#[from] std::io::Error),
     #[error("another recorder is installed")]
     Installed,
 }
 
 /// Binds the endpoint, installs the recorder of the process and describes every metric to it.
 pub(super) fn serve(address: SocketAddr) -> Result<AbortHandle, ExporterError> {
-    let (recorder, exporter) = builder()?.with_http_listener(address).upkeep_timeout(UPKEEP).build()?;
+    let recorder = builder()?.build_recorder();
+    let serving = scrape::serve(address, recorder.handle())?;
     metrics::set_global_recorder(recorder).map_err(|_| ExporterError::Installed)?;
     describe();
-    let exporter = tokio::spawn(async move {
-        if let Err(error) = exporter.await {
-            tracing::error!(?error, "the endpoint for metrics ended");
-        }
-    });
-    Ok(exporter.abort_handle())
+    Ok(serving)
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
@@ -315,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_taken_is_refused_at_once() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(serve(taken.local_addr().unwrap()), Err(ExporterError::Build(_))));
+        assert!(matches!(serve(taken.local_addr().unwrap()), Err(ExporterError::Bind(_))));
     }
 
     fn rendered(work: impl FnOnce()) -> String {

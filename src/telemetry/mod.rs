@@ -2,26 +2,31 @@
 //!
 //! Logs go to standard error. Traces leave by OTLP, metrics wait on a port of their own for Prometheus; without an
 //! endpoint or an address neither costs anything. What is measured is listed in [`metrics`]; when a call gets a span is
-//! decided in [`trace`]. Nothing of ours is imported: any module may use it, only `serve` starts it.
+//! decided in [`trace`]. Of ours only `dial` is imported: any module may use it, only `serve` starts it.
 
 pub mod metrics;
+mod scrape;
 pub mod trace;
 
 use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tokio::task::AbortHandle;
+use tonic::transport::Endpoint;
 use tracing::Metadata;
 use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::dial::{self, AuthoritiesError};
 
 /// How long a collector may take to accept the last spans.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +41,8 @@ pub struct Options {
     pub filter: String,
     /// The collector of traces (gRPC); none = no traces.
     pub otlp_endpoint: Option<http::Uri>,
+    /// PEM file of the authorities by which the collector proves itself; needed with `https`.
+    pub otlp_ca_file: Option<PathBuf>,
     /// Where Prometheus asks; none = no metrics.
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -47,6 +54,8 @@ pub enum Error {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     #[error("trace exporter: {0}")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+    #[error("trace exporter: {0}")]
+    Authorities(#[from] AuthoritiesError),
     #[error("metrics on {address}: {source}")]
     Metrics { address: SocketAddr, source: metrics::ExporterError },
     #[error("logs: {0}")]
@@ -65,8 +74,8 @@ pub struct Telemetry {
 /// # Errors
 /// The address for metrics can't be bound; the collector's address can't be used; telemetry was started before.
 pub fn start(options: Options) -> Result<Telemetry, Error> {
-    let Options { pretty, filter, otlp_endpoint, metrics_listen } = options;
-    let traces = otlp_endpoint.as_ref().map(exporting_to).transpose()?;
+    let Options { pretty, filter, otlp_endpoint, otlp_ca_file, metrics_listen } = options;
+    let traces = otlp_endpoint.map(|endpoint| exporting_to(endpoint, otlp_ca_file.as_deref())).transpose()?;
     let tracer = traces.as_ref().map(|provider| provider.tracer("countersign"));
     tracing_subscriber::registry()
         .with(tracer.clone().map(trace::layer))
@@ -96,8 +105,17 @@ impl Telemetry {
 }
 
 /// Samples everything: a span is only made where one is wanted.
-fn exporting_to(endpoint: &http::Uri) -> Result<SdkTracerProvider, Error> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.to_string()).build()?;
+fn exporting_to(endpoint: http::Uri, ca_file: Option<&Path>) -> Result<SdkTracerProvider, Error> {
+    let exporter = SpanExporter::builder().with_tonic();
+    let exporter = match ca_file {
+        None => exporter.with_endpoint(endpoint.to_string()).build()?,
+        Some(file) => {
+            let tls = dial::believing(file)?;
+            let shake = tower::service_fn(move |uri: http::Uri| dial::encrypted(tls.clone(), uri));
+            let channel = Endpoint::from(endpoint).timeout(OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT);
+            exporter.with_channel(channel.connect_with_connector_lazy(shake)).build()?
+        }
+    };
     let resource = Resource::builder()
         .with_service_name(env!("CARGO_PKG_NAME"))
         .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))

@@ -1,13 +1,13 @@
 //! When a call gets a span, and what stands on it.
 //!
 //! A span costs allocations before any sampler is asked, so none is made unless somebody wants it: the caller, whose
-//! W3C `traceparent` says "sampled", or the operator, because the call failed. Within such a span the spans and events
-//! of our own modules are exported too. Names follow the OpenTelemetry conventions for RPC (semantic conventions 1.44).
+//! W3C `traceparent` says "sampled" and whose credential is known, or the operator, because the call failed. Within such a
+//! span the spans and events of our own modules are exported too. Names follow the OpenTelemetry conventions for RPC (semantic conventions 1.44).
 
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::HeaderValue;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
@@ -56,20 +56,25 @@ fn ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("countersign") && *metadata.level() <= tracing::Level::INFO
 }
 
-/// The caller's trace, if the caller samples it and traces are exported; allocates only then.
+/// Whether traces are exported.
 #[must_use]
-pub fn remote_context(headers: &HeaderMap) -> Option<Context> {
-    TRACER.get()?;
-    let flags = headers.get("traceparent")?.as_bytes().get(FLAGS)?;
+pub fn is_exported() -> bool {
+    TRACER.get().is_some()
+}
+
+/// The caller's trace by its `traceparent`, if the caller samples it; allocates only then.
+#[must_use]
+pub fn sampled_context(traceparent: &HeaderValue) -> Option<Context> {
+    let flags = traceparent.as_bytes().get(FLAGS)?;
     let sampled = matches!(flags, b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f');
-    if sampled { extract(headers) } else { None }
+    if sampled { extract(traceparent) } else { None }
 }
 
 /// Where the last digit of the flags stands: `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits (W3C Trace Context § 3.2).
 const FLAGS: usize = 54;
 
-fn extract(headers: &HeaderMap) -> Option<Context> {
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+fn extract(traceparent: &HeaderValue) -> Option<Context> {
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Parent(traceparent));
     context.span().span_context().is_valid().then_some(context)
 }
 
@@ -106,11 +111,17 @@ pub fn finish(span: &Span, code: i32) {
 }
 
 /// Exports a span for a call that had none and failed, from `started` until now; does nothing if traces are not
-/// exported or the code is not a failure of the server. `headers` say whose trace it belongs to, sampled or not.
-pub fn record_failure(headers: &HeaderMap, method: &str, code: i32, started: SystemTime) {
-    let Some(tracer) = TRACER.get().filter(|_| is_failure(code)) else {
+/// exported or the code is not a failure of the server. `traceparent` says whose trace it belongs to, sampled or not.
+pub fn record_failure(traceparent: Option<&HeaderValue>, method: &str, code: i32, started: SystemTime) {
+    if let Some(tracer) = TRACER.get() {
+        export_failure(tracer, traceparent, method, code, started);
+    }
+}
+
+fn export_failure(tracer: &SdkTracer, traceparent: Option<&HeaderValue>, method: &str, code: i32, started: SystemTime) {
+    if !is_failure(code) {
         return;
-    };
+    }
     let name = code_name(code);
     let builder =
         tracer.span_builder(method.to_owned()).with_kind(SpanKind::Server).with_start_time(started).with_attributes([
@@ -119,7 +130,7 @@ pub fn record_failure(headers: &HeaderMap, method: &str, code: i32, started: Sys
             KeyValue::new("rpc.response.status_code", name),
             KeyValue::new("error.type", name),
         ]);
-    let parent = extract(headers).unwrap_or_default();
+    let parent = traceparent.and_then(extract).unwrap_or_default();
     tracer.build_with_context(builder, &parent).set_status(Status::error(""));
 }
 
@@ -130,15 +141,21 @@ pub fn is_failure(code: i32) -> bool {
     matches!(code, 2 | 4 | 12 | 13 | 14 | 15)
 }
 
-struct Headers<'a>(&'a HeaderMap);
+/// Whether a code says that, and nobody can bring it about from outside: UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS.
+#[must_use]
+pub fn is_fault(code: i32) -> bool {
+    matches!(code, 2 | 13 | 14 | 15)
+}
 
-impl Extractor for Headers<'_> {
+struct Parent<'a>(&'a HeaderValue);
+
+impl Extractor for Parent<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+        (key == "traceparent").then(|| self.0.to_str().ok()).flatten()
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
+        vec!["traceparent"]
     }
 }
 
@@ -148,7 +165,7 @@ mod tests {
 
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::error::OTelSdkResult;
-    use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
@@ -158,11 +175,10 @@ mod tests {
     #[test]
     fn only_a_sampled_caller_has_a_context() {
         exported(|| {
-            assert!(remote_context(&headers(SAMPLED)).is_some());
-            assert!(remote_context(&headers(&SAMPLED.replace("-01", "-00"))).is_none());
-            assert!(remote_context(&HeaderMap::new()).is_none());
+            assert!(sampled_context(&parent(SAMPLED)).is_some());
+            assert!(sampled_context(&parent(&SAMPLED.replace("-01", "-00"))).is_none());
             for malformed in ["", "00", "00-zz-b7ad6b7169203331-01", &SAMPLED.replace("0af7", "zzzz")] {
-                assert!(remote_context(&headers(malformed)).is_none(), "{malformed}");
+                assert!(sampled_context(&parent(malformed)).is_none(), "{malformed}");
             }
         });
     }
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn a_call_is_a_child_of_its_caller_and_carries_its_code() {
         let spans = exported(|| {
-            let context = extract(&headers(SAMPLED)).unwrap();
+            let context = extract(&parent(SAMPLED)).unwrap();
             let span = server_span("countersign.v1.UserService/GetUser", context);
             span.in_scope(|| tracing::info_span!(target: "countersign::store", "load").in_scope(|| ()));
             finish(&span, 14);
@@ -186,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_the_server_leaves_a_span_also_where_nobody_sampled() {
+        let unsampled = parent(&SAMPLED.replace("-01", "-00"));
+        let exporter = Kept::default();
+        let all = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn);
+        let provider = all.with_simple_exporter(exporter.clone()).build();
+        for (caller, code) in [(Some(&unsampled), 14), (None, 13), (None, 7)] {
+            let method = "countersign.v1.UserService/GetUser";
+            export_failure(&provider.tracer("test"), caller, method, code, SystemTime::UNIX_EPOCH);
+        }
+        let spans = exporter.0.lock().unwrap().clone();
+        let [of_caller, of_nobody] = spans.as_slice() else { panic!("{spans:#?}") };
+        assert_eq!(of_caller.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert!(matches!(of_nobody.status, Status::Error { .. }));
+    }
+
+    #[test]
     fn outside_a_call_nothing_is_exported() {
         let spans = exported(|| {
             tracing::info_span!(target: "countersign::store", "load").in_scope(|| ());
@@ -194,8 +226,8 @@ mod tests {
         assert!(spans.is_empty(), "{spans:#?}");
     }
 
-    fn headers(traceparent: &str) -> HeaderMap {
-        [(http::HeaderName::from_static("traceparent"), traceparent.parse().unwrap())].into_iter().collect()
+    fn parent(traceparent: &str) -> HeaderValue {
+        traceparent.parse().unwrap()
     }
 
     fn exported(work: impl FnOnce()) -> Vec<SpanData> {

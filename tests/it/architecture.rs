@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
-    ("telemetry", &[]),
+    ("dial", &[]),
+    ("telemetry", &["dial"]),
     ("crypto", &["domain"]),
     ("store", &["domain", "telemetry"]),
     ("cache", &["domain"]),
@@ -19,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Crates that stay on one floor, and those that put the floors together.
 const KEPT_IN: &[(&str, &[&str])] =
-    &[("tonic", &["grpc", "serve", "command"]), ("prost", &["grpc"]), ("sea_orm", &["store"])];
+    &[("tonic", &["grpc", "serve", "command", "telemetry"]), ("prost", &["grpc"]), ("sea_orm", &["store"])];
 
 /// A file that one can read in a sitting. A longer one says why in its head: `Longer than 500 lines because …`.
 const LINES_MAX: usize = 500;

@@ -28,8 +28,9 @@ async fn app_on(location: Location<'_>, root_key: u8) -> App {
 async fn app_with(location: Location<'_>, keys: RootKeys) -> App {
     let store = Store::open(location, 2).await.unwrap();
     store.migrate().await.unwrap();
-    let cache = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9 };
-    let rates = Rates { per_source: None, per_mailbox: None, unknown_keys_per_source: None };
+    let cache =
+        Options { shared: true, database_lost_grace: Duration::ZERO, principals: 9, remembered: Default::default() };
+    let rates = Rates { per_source: None, per_mailbox: None, unknown_per_source: None };
     let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
     let (base_url_origins, audit_kept) = (vec![], Duration::MAX);
     App::new(Parts { store, keys, hasher, clock: Clock::default(), cache, rates, base_url_origins, audit_kept })
@@ -64,7 +65,7 @@ async fn race(one: App, two: App) {
     let default = realm(&one, DEFAULT_REALM).await;
     assert_eq!(one.store().rows(default).signing_keys().await.unwrap().len(), 1);
     let at = one.store().realm(default).await.unwrap().unwrap().position.revision;
-    assert_eq!(one.store().tail(&[(default, at)]).await.unwrap().len(), 1, "the log holds the realm's revision");
+    assert_eq!(one.store().log(&[(default, at)], 1).await.unwrap().len(), 1, "the log holds the realm's revision");
 }
 
 #[tokio::test]

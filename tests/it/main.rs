@@ -12,6 +12,7 @@ mod conformance;
 mod decisions;
 mod first_start;
 mod lock;
+mod pages;
 mod relay;
 mod rights;
 mod rpc;

@@ -80,6 +80,7 @@ impl World {
             platform: true,
             suspended: false,
             policy,
+            spiffe_prefixes: vec![],
             position: Default::default(),
             catalogue_revision: Default::default(),
             version: 1,
@@ -87,8 +88,13 @@ impl World {
         };
         let first = store.begin_first(&realm).await.unwrap().unwrap();
         first.commit(vec![], random_mark(), Timestamp(0)).await.unwrap();
-        let cache = Options { shared: false, database_lost_grace: Duration::ZERO, principals: 9 };
-        let rates = Rates { per_source: None, per_mailbox: None, unknown_keys_per_source: None };
+        let cache = Options {
+            shared: false,
+            database_lost_grace: Duration::ZERO,
+            principals: 9,
+            remembered: Default::default(),
+        };
+        let rates = Rates { per_source: None, per_mailbox: None, unknown_per_source: None };
         let hasher = Hasher::start(Limits::of_this_machine()).unwrap();
         let app = App::new(Parts {
             store,

@@ -38,6 +38,36 @@ async fn a_first_start_on_a_full_disk_starts_once_there_is_room() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_on_a_full_disk_goes_on_once_there_is_room() {
+    for bytes in [8_000, 40_000, 80_000] {
+        let home = tempfile::tempdir().unwrap();
+        older(Location::Sqlite(&home.path().join("countersign.db"))).await;
+        let mut binary = Binary::launch(home.path(), None, |_| {});
+        binary.limit_files(Some(bytes));
+        let ended = tokio::time::timeout(Duration::from_secs(20), binary.ended()).await;
+        assert!(ended.is_ok_and(|status| !status.success()), "{bytes} bytes were enough");
+        let binary = Binary::spawn(home.path(), None).await;
+        assert!(binary.terminate(), "full at {bytes} bytes");
+    }
+}
+
+#[tokio::test]
+async fn no_change_is_made_on_top_of_what_this_version_does_not_know() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("countersign.db");
+    older(Location::Sqlite(&file)).await;
+    let foreign = Database::connect(format!("sqlite://{}", file.display())).await.unwrap();
+    foreign.execute_unprepared("INSERT INTO seaql_migrations VALUES ('m0005_another', 1)").await.unwrap();
+    foreign.close().await.unwrap();
+    let store = Store::open(Location::Sqlite(&file), 1).await.unwrap();
+    let before = store.schema().await.unwrap();
+    assert!(matches!(before, Schema::Diverged { missing: 8.., unknown: 1 }), "{before:?}");
+    let refused = store.migrate().await.unwrap_err().to_string();
+    assert!(refused.contains("another branch"), "{refused}");
+    assert_eq!(store.schema().await.unwrap(), before);
+}
+
 /// A database at the fourth of its changes, with every later one to come.
 async fn older(location: Location<'_>) {
     let store = Store::open(location, 1).await.unwrap();

@@ -90,6 +90,7 @@ def walks():
     for row in ROWS:
         for way in (row, row[::-1]):
             yield from (way * times for times in range(2, 7))
+            yield from ((way * 3)[:length] for length in range(MIN_CHARS, 21))
             yield from (way + other for other in ROWS)
             yield from (way + other[::-1] for other in ROWS)
     for count in range(3, 9):

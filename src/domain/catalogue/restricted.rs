@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rustc_hash::FxBuildHasher;
 
-use super::{Catalogue, CompiledRole, RoleIndex};
+use super::{Catalogue, CompiledRole, Role, RoleIndex};
 use crate::domain::ids::RoleId;
 use crate::domain::permission::Pattern;
 
@@ -15,17 +15,30 @@ impl Catalogue {
         self.compiled(id).is_some_and(|compiled| compiled.restricted)
     }
 
-    /// Whether the pattern holds something that restricted roles confer and no other role that can be assigned does.
+    /// The first of these patterns that holds something which restricted roles confer and no other role that can be
+    /// assigned does.
     ///
-    /// Between patterns, never between declared names: so that declaring a name later opens nothing.
-    #[must_use]
-    pub fn only_restricted_confer(&self, pattern: &Pattern) -> bool {
+    /// Between patterns, never between declared names: so that declaring a name later opens nothing. Costs a walk over all
+    /// roles, however many patterns are asked about.
+    pub fn only_restricted_confer<'a>(&self, asked: impl IntoIterator<Item = &'a Pattern>) -> Option<&'a Pattern> {
         let restricted = self.patterns(|compiled| compiled.restricted);
+        if restricted.is_empty() {
+            return None;
+        }
         let open = self.patterns(|compiled| !compiled.restricted && compiled.is_assignable());
-        restricted
-            .into_iter()
-            .filter_map(|own| narrower(own, pattern))
-            .any(|shared| !open.iter().any(|own| own.covers_pattern(shared)))
+        asked.into_iter().find(|pattern| {
+            let mut shared = restricted.iter().filter_map(|own| narrower(own, pattern));
+            shared.any(|shared| !open.iter().any(|own| own.covers_pattern(shared)))
+        })
+    }
+
+    /// The roles that include this one, directly or not.
+    pub fn including(&self, id: RoleId) -> impl Iterator<Item = &Role> {
+        let included = self.index(id);
+        let includes = move |role: &&CompiledRole| {
+            role.role.id != id && included.is_some_and(|included| role.closure.contains(&included))
+        };
+        self.roles.iter().filter(includes).map(|compiled| &compiled.role)
     }
 
     /// The patterns that some of the chosen roles confer, themselves or by including another.

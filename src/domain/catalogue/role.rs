@@ -39,6 +39,14 @@ pub struct Role {
 }
 
 impl Role {
+    /// Whether the role comes with a membership in an organization of this kind.
+    #[must_use]
+    pub fn comes_with(&self, kind: &str) -> bool {
+        let Assignable { organization, kinds, default, .. } = &self.assignable;
+        let for_kind = kinds.is_empty() || kinds.iter().any(|own| own == kind);
+        *organization && for_kind && default.includes(kind)
+    }
+
     /// What is left of a role that was deleted: its id and its names. It confers nothing, and is assigned nowhere.
     #[must_use]
     pub fn emptied(&self) -> Self {

@@ -221,7 +221,7 @@ impl<'a> World<'a> {
     }
 
     /// Whether the owner could be in the subject's team, whoever its managers are.
-    fn may_lead(&self, owner: Option<PrincipalId>) -> bool {
+    pub(crate) fn may_lead(&self, owner: Option<PrincipalId>) -> bool {
         let subject = self.subject.principal();
         subject.is_user() && owner.is_some_and(|owner| owner != subject.id)
     }

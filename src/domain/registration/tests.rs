@@ -184,11 +184,11 @@ fn a_claimed_domain_is_hidden_until_the_address_is_proven() {
 }
 
 /// An organization that somebody made otherwise, and one that a registration made.
-const THERE: Unfounded = Unfounded { by_registration: false, has_members: false };
-const REGISTERED: Unfounded = Unfounded { by_registration: true, has_members: false };
+const THERE: Unfounded = Unfounded { by_registration: false, has_members: false, is_led: false };
+const REGISTERED: Unfounded = Unfounded { by_registration: true, ..THERE };
 
 #[test]
-fn an_organization_is_founded_once_by_a_listed_contact() {
+fn a_listed_contact_founds_as_long_as_nobody_holds_the_founding_role() {
     let policy =
         Policy { founding: Founding::ListedContact, founding_role: Some("administrator".into()), ..Policy::default() };
     let contact = |resource: Option<&str>| Contact {
@@ -204,7 +204,9 @@ fn an_organization_is_founded_once_by_a_listed_contact() {
     let of_resource = Organization { contacts: vec![contact(Some("vehicle/1"))], ..company() };
     assert_eq!(founding_role(&policy, &of_resource, "ann@corp.example", THERE), None);
     let founded = Organization { founded_at: Some(Timestamp(1)), ..listed };
-    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", THERE), None);
+    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", THERE), Some("administrator"));
+    let led = Unfounded { is_led: true, ..THERE };
+    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", led), None);
 }
 
 #[test]
@@ -215,4 +217,6 @@ fn the_first_verified_founds_only_what_a_registration_made_and_nobody_is_in() {
     assert!(founds(REGISTERED));
     assert!(!founds(THERE));
     assert!(!founds(Unfounded { has_members: true, ..REGISTERED }));
+    let founded = Organization { founded_at: Some(Timestamp(1)), ..company() };
+    assert_eq!(founding_role(&policy, &founded, "ann@corp.example", REGISTERED), None);
 }

@@ -5,6 +5,7 @@ use crate::app::{
     At, Ctx, Error, ListAllowedOrganizations, ListEffectivePermissions, ListPrincipals, Listed, Name, Page, Reason,
 };
 use crate::domain::catalogue::Permission;
+use crate::domain::handle::Named;
 use crate::domain::ids::{OrganizationId, PrincipalId};
 use crate::grpc::api::Api;
 use crate::grpc::convert::{Fields, principal, reason};
@@ -30,8 +31,8 @@ impl Api {
         } = request;
         let query = ListEffectivePermissions {
             about: about(&mut fields, subject.map(Subject::from)),
-            organization: fields.optional_id("organization", &organization).map(Into::into),
-            owner: fields.optional_id("owner", &owner).map(Into::into),
+            organization: fields.optional_handle(Named::Organization, "organization", &organization),
+            owner: fields.optional_handle(Named::Principal, "owner", &owner),
             resource: fields.resource("resource", resource),
             section,
             freshness: self.freshness(ctx, &mut fields, consistency),
@@ -43,15 +44,11 @@ impl Api {
     pub(super) fn effective_page(
         &self,
         ctx: &Ctx,
-        listed: At<Listed<Permission>>,
+        listed: At<Listed<pb::EffectivePermission>>,
     ) -> pb::ListEffectivePermissionsResponse {
         let At { value: Listed { page: Page { items, next }, reason, detail }, revision, position } = listed;
-        let shown = |permission: Permission| {
-            let Permission { name, title, section, protected: _, retired: _ } = permission;
-            pb::EffectivePermission { name: name.to_string(), title, section }
-        };
         pb::ListEffectivePermissionsResponse {
-            permissions: items.into_iter().map(shown).collect(),
+            permissions: items,
             next_page_token: next,
             reason: told(reason),
             detail,
@@ -79,7 +76,7 @@ impl Api {
         let query = ListAllowedOrganizations {
             about: about(&mut fields, subject.map(Subject::from)),
             permission: named(&mut fields, permission),
-            owner: fields.optional_id("owner", &owner).map(Into::into),
+            owner: fields.optional_handle(Named::Principal, "owner", &owner),
             resource: fields.resource("resource", resource),
             freshness: self.freshness(ctx, &mut fields, consistency),
             page: fields.page(page_size, page_token, &query),
@@ -90,12 +87,11 @@ impl Api {
     pub(super) fn allowed_page(
         &self,
         ctx: &Ctx,
-        listed: At<Listed<(OrganizationId, String)>>,
+        listed: At<Listed<pb::OrganizationRef>>,
     ) -> pb::ListAllowedOrganizationsResponse {
         let At { value: Listed { page: Page { items, next }, reason, detail: _ }, revision, position } = listed;
-        let shown = |(id, slug): (OrganizationId, String)| pb::OrganizationRef { id: id.to_string(), slug };
         pb::ListAllowedOrganizationsResponse {
-            organizations: items.into_iter().map(shown).collect(),
+            organizations: items,
             next_page_token: next,
             reason: told(reason),
             revision: revision.0,
@@ -122,8 +118,8 @@ impl Api {
         } = request;
         let query = ListPrincipals {
             permission: named(&mut fields, permission),
-            organization: fields.optional_id("organization", &organization).map(Into::into),
-            owner: fields.optional_id("owner", &owner).map(Into::into),
+            organization: fields.optional_handle(Named::Organization, "organization", &organization),
+            owner: fields.optional_handle(Named::Principal, "owner", &owner),
             resource: fields.resource("resource", resource),
             freshness: self.freshness(ctx, &mut fields, consistency),
             page: fields.page(page_size, page_token, &query),
@@ -134,18 +130,33 @@ impl Api {
     pub(super) fn holding_page(
         &self,
         ctx: &Ctx,
-        listed: At<Listed<(PrincipalId, Option<Name>)>>,
+        listed: At<Listed<pb::PrincipalRef>>,
     ) -> pb::ListPrincipalsWithPermissionResponse {
         let At { value: Listed { page: Page { items, next }, reason, detail: _ }, revision, position } = listed;
-        let shown = |(id, name): (PrincipalId, Option<Name>)| principal(id, name.as_ref());
         pb::ListPrincipalsWithPermissionResponse {
-            principals: items.into_iter().map(shown).collect(),
+            principals: items,
             next_page_token: next,
             reason: told(reason),
             revision: revision.0,
             consistency_token: self.token_at(ctx.realm, position),
         }
     }
+}
+
+/// A permission on the wire, as far as its holder is concerned.
+pub(super) fn permission(permission: Permission) -> pb::EffectivePermission {
+    let Permission { name, title, section, protected: _, retired: _ } = permission;
+    pb::EffectivePermission { name: name.to_string(), title, section }
+}
+
+/// An organization on the wire.
+pub(super) fn organization((id, slug): (OrganizationId, String)) -> pb::OrganizationRef {
+    pb::OrganizationRef { id: id.to_string(), slug }
+}
+
+/// A principal on the wire.
+pub(super) fn holder((id, name): (PrincipalId, Option<Name>)) -> pb::PrincipalRef {
+    principal(id, name.as_ref())
 }
 
 /// A permission that has to be named.

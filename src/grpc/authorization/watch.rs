@@ -1,6 +1,7 @@
 //! The stream of changes.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream;
@@ -19,7 +20,7 @@ pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<pb::WatchChangesRespons
 impl Api {
     pub(super) async fn follow(&self, request: Request<pb::WatchChangesRequest>) -> Result<Steps, Status> {
         let bearer = bearer(request.metadata().as_ref()).map(|found| found.map(|text| Secret::new(text.to_owned())));
-        let workload = request.extensions().get::<Peer>().and_then(|peer| peer.workload.clone());
+        let workload = request.extensions().get::<Arc<Peer>>().and_then(|peer| peer.workload.clone());
         let (called, pb::WatchChangesRequest { consistency_token }) = Called::new(request)?;
         let presented = Presented { bearer: called.answer(bearer)?, workload };
         let after = match (consistency_token.is_empty(), self.app.position_of(&consistency_token)) {

@@ -1,11 +1,10 @@
 //! What a call's metadata says of who calls, and from where. Anything that is not exactly as expected is refused.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 use crate::app::{Error, Reason, Result};
+use crate::domain::source::Source;
 
 /// The metadata that names the realm of a call.
 static REALM: HeaderName = HeaderName::from_static("countersign-realm");
@@ -39,12 +38,12 @@ pub(super) fn realm(headers: &HeaderMap) -> Result<Option<&str>> {
 
 /// Where a call came from. Only a trusted proxy is believed when it says that it speaks for somebody else, and of what
 /// it says only the last address: that one it saw itself.
-pub(super) fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    if !trusted.iter().any(|network| network.contains(&peer)) {
+pub(super) fn source(peer: Source, headers: &HeaderMap, trusted: &[IpNet]) -> Source {
+    if !trusted.iter().any(|network| peer.is_in(network)) {
         return peer;
     }
     let said = headers.get_all(&FORWARDED_FOR).iter().next_back().and_then(|value| value.to_str().ok());
-    said.and_then(|list| list.rsplit(',').next()).and_then(|last| last.trim().parse().ok()).unwrap_or(peer)
+    said.and_then(|list| list.rsplit(',').next()).and_then(|last| Source::parse(last.trim())).unwrap_or(peer)
 }
 
 #[cfg(test)]
@@ -73,10 +72,12 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_speaks_for_others() {
         let forged = headers(&[("x-forwarded-for", "203.0.113.9, 198.51.100.7")]);
-        let peer: IpAddr = "192.0.2.1".parse().unwrap();
+        let peer = Source::parse("192.0.2.1").unwrap();
         assert_eq!(source(peer, &forged, &[]), peer);
         let trusted = ["192.0.2.0/24".parse().unwrap()];
-        assert_eq!(source(peer, &forged, &trusted), "198.51.100.7".parse::<IpAddr>().unwrap());
+        assert_eq!(source(peer, &forged, &trusted), Source::parse("198.51.100.7").unwrap());
+        let mapped = Source::parse("::ffff:192.0.2.1").unwrap();
+        assert_eq!(source(mapped, &forged, &trusted), Source::parse("198.51.100.7").unwrap());
         assert_eq!(source(peer, &headers(&[("x-forwarded-for", "nonsense")]), &trusted), peer);
     }
 }

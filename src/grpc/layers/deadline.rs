@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, Response};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::app::Reason;
 use crate::app::clock::Clock;
+use crate::app::{CallId, Reason};
 use crate::grpc::status;
 
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -34,8 +34,9 @@ impl Deadline {
     pub(super) async fn bound(
         self,
         answer: impl Future<Output = Result<Response<Body>, Status>>,
+        call: CallId,
     ) -> Result<Response<Body>, Status> {
-        let passed = || status::plain(Reason::DeadlineExceeded, "the deadline has passed");
+        let passed = || status::plain(Reason::DeadlineExceeded, "the deadline has passed", call);
         let left = self.0.saturating_sub(Clock::elapsed());
         if left.is_zero() {
             return Err(passed());

@@ -10,6 +10,7 @@ use crate::app::{
     RemoveMember, SetEntitlements, SetIdentifiers, SuspendOrganization, UpdateMember, UpdateOrganization,
 };
 use crate::domain::email::Email;
+use crate::domain::handle::Named;
 use crate::domain::organization::{Contact, IDENTIFIERS_MAX};
 use crate::domain::snapshot::MembershipState;
 
@@ -62,7 +63,7 @@ pub(super) fn update(mut fields: Fields, request: pb::UpdateOrganizationRequest)
     let pb::UpdateOrganizationRequest { organization, slug, title, update_mask, etag, request_id: _ } = request;
     let mask = Mask::read(&mut fields, update_mask, |path| ["slug", "title"].contains(&path));
     let command = UpdateOrganization {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         slug: mask.asks("slug", !slug.is_empty()).then(|| fields.slug("slug", &slug)),
         title: mask.asks("title", !title.is_empty()).then(|| fields.text("title", &title, 1..=TITLE_CHARS_MAX)),
         etag: none_if_empty(etag),
@@ -76,7 +77,7 @@ pub(super) fn suspend(
 ) -> Result<SuspendOrganization, Error> {
     let pb::SuspendOrganizationRequest { organization, reason, etag, request_id: _ } = request;
     let command = SuspendOrganization {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         reason: fields.text("reason", &reason, 1..=NOTE_CHARS_MAX),
         etag: none_if_empty(etag),
     };
@@ -89,7 +90,7 @@ pub(super) fn reinstate(
 ) -> Result<ReinstateOrganization, Error> {
     let pb::ReinstateOrganizationRequest { organization, note, etag, request_id: _ } = request;
     let command = ReinstateOrganization {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         note: none_if_empty(fields.text("note", &note, 0..=NOTE_CHARS_MAX)),
         etag: none_if_empty(etag),
     };
@@ -99,7 +100,7 @@ pub(super) fn reinstate(
 pub(super) fn identify(mut fields: Fields, request: pb::SetIdentifiersRequest) -> Draft<SetIdentifiers> {
     let pb::SetIdentifiersRequest { organization, identifiers: given, etag, request_id: _ } = request;
     let draft = SetIdentifiers {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         identifiers: identifiers(&mut fields, given),
         etag: none_if_empty(etag),
     };
@@ -109,7 +110,7 @@ pub(super) fn identify(mut fields: Fields, request: pb::SetIdentifiersRequest) -
 pub(super) fn entitle(mut fields: Fields, request: pb::SetEntitlementsRequest) -> Result<SetEntitlements, Error> {
     let pb::SetEntitlementsRequest { organization, entitlements: products, etag, request_id: _ } = request;
     let command = SetEntitlements {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         entitlements: entitlements(&mut fields, &products),
         etag: none_if_empty(etag),
     };
@@ -119,8 +120,8 @@ pub(super) fn entitle(mut fields: Fields, request: pb::SetEntitlementsRequest) -
 pub(super) fn add_member(mut fields: Fields, request: pb::AddMemberRequest) -> Result<AddMember, Error> {
     let pb::AddMemberRequest { organization, user, attributes: given, request_id: _ } = request;
     let command = AddMember {
-        organization: fields.handle("organization", &organization),
-        user: fields.handle("user", &user),
+        organization: fields.handle(Named::Organization, "organization", &organization),
+        user: fields.handle(Named::User, "user", &user),
         attributes: attributes(&mut fields, given),
     };
     fields.finish(command)
@@ -129,8 +130,8 @@ pub(super) fn add_member(mut fields: Fields, request: pb::AddMemberRequest) -> R
 pub(super) fn update_member(mut fields: Fields, request: pb::UpdateMemberRequest) -> Result<UpdateMember, Error> {
     let pb::UpdateMemberRequest { organization, user, attributes: given, etag, request_id: _ } = request;
     let command = UpdateMember {
-        organization: fields.handle("organization", &organization),
-        user: fields.handle("user", &user),
+        organization: fields.handle(Named::Organization, "organization", &organization),
+        user: fields.handle(Named::User, "user", &user),
         attributes: attributes(&mut fields, given),
         etag: none_if_empty(etag),
     };
@@ -139,17 +140,19 @@ pub(super) fn update_member(mut fields: Fields, request: pb::UpdateMemberRequest
 
 pub(super) fn remove_member(mut fields: Fields, request: pb::RemoveMemberRequest) -> Result<RemoveMember, Error> {
     let pb::RemoveMemberRequest { organization, user, request_id: _ } = request;
-    let command =
-        RemoveMember { organization: fields.handle("organization", &organization), user: fields.handle("user", &user) };
+    let command = RemoveMember {
+        organization: fields.handle(Named::Organization, "organization", &organization),
+        user: fields.handle(Named::User, "user", &user),
+    };
     fields.finish(command)
 }
 
 pub(super) fn move_member(mut fields: Fields, request: pb::MoveMemberRequest) -> Result<MoveMember, Error> {
     let pb::MoveMemberRequest { organization, user, destination, attributes: given, request_id: _ } = request;
     let command = MoveMember {
-        organization: fields.handle("organization", &organization),
-        user: fields.handle("user", &user),
-        destination: fields.handle("destination", &destination),
+        organization: fields.handle(Named::Organization, "organization", &organization),
+        user: fields.handle(Named::User, "user", &user),
+        destination: fields.handle(Named::Organization, "destination", &destination),
         attributes: attributes(&mut fields, given),
     };
     fields.finish(command)
@@ -160,9 +163,9 @@ pub(super) fn list_members(request: pb::ListMembersRequest) -> Result<ListMember
     let query = pb::ListMembersRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let pb::ListMembersRequest { organization, state, role, page_size, page_token } = request;
     let query = ListMembers {
-        organization: fields.handle("organization", &organization),
+        organization: fields.handle(Named::Organization, "organization", &organization),
         state: membership_state(&mut fields, state),
-        role: fields.optional_handle("role", &role),
+        role: fields.optional_handle(Named::Role, "role", &role),
         page: fields.page(page_size, page_token, &query),
     };
     fields.finish(query)

@@ -12,6 +12,7 @@ pub struct Model {
     pub platform: bool,
     pub suspended: bool,
     pub policy: String,
+    pub spiffe_prefixes: String,
     pub revision: i64,
     pub mark: i64,
     pub catalogue_revision: i64,

@@ -12,10 +12,12 @@ mod golden;
 mod matrix;
 mod order;
 mod personas;
+mod promises;
 mod requests;
 mod wire;
 mod world;
 
 pub(crate) use personas::{Cast, Persona, cast, leaver, signed_in_again};
 pub(crate) use requests::{Aim, forms, request};
+pub(crate) use wire::{Carried, Wire};
 pub(crate) use world::{Target, World};

@@ -22,7 +22,7 @@ pub(crate) struct Carried {
 pub(crate) struct Wire(Channel);
 
 impl Wire {
-    pub(super) fn to(address: SocketAddr) -> Self {
+    pub(crate) fn to(address: SocketAddr) -> Self {
         Self(Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy())
     }
 

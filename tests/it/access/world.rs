@@ -77,6 +77,8 @@ pub(super) enum Kind {
     /// A newcomer whose link was mailed.
     Unproven,
     Member,
+    /// A member whose address nobody proved.
+    Unvouched,
     /// A member to whom a link was mailed that sets a new password.
     Forgetful,
     /// A member with the role [`READER`].

@@ -119,7 +119,7 @@ async fn nothing_is_lost_or_half_there(operator: &Caller, told: &Told, home: &Pa
         assert_eq!(operator.check(ask(email, "orders.ship")).await.unwrap(), ALLOWED, "{email}: the role is gone");
     }
     let arrived = async {
-        while !known.is_subset(&mailed(home, "Registration: Admin Approval Required")) {
+        while !known.is_subset(&mailed(home, "Verify your e-mail address")) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -4,6 +4,7 @@
 mod disk_full;
 mod held;
 mod killed;
+mod long_reads;
 mod lost_database;
 mod pooler;
 mod primary;

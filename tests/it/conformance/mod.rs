@@ -1,6 +1,7 @@
 //! What both databases must do alike, asked of the store itself.
 
 mod interrupted;
+mod log;
 mod migrations;
 mod plans;
 mod record;
@@ -82,6 +83,7 @@ pub(crate) fn realm() -> Realm {
         platform: true,
         suspended: false,
         policy: Policy::default(),
+        spiffe_prefixes: vec![],
         position: Default::default(),
         catalogue_revision: Default::default(),
         version: 1,

@@ -2,8 +2,8 @@
 
 use countersign::domain::account::{Gate, HoldCause};
 use countersign::domain::catalogue::{Catalogue, Conditions};
-use countersign::domain::decision::{CompiledPrincipal, Decision, Question, World, decide};
-use countersign::domain::explain::{Explanation, MissKind, Missing, explain};
+use countersign::domain::decision::{CompiledPrincipal, Decision, Needs, Question, World, decide};
+use countersign::domain::explain::{Explanation, MissKind, Missing, explain, needs};
 use countersign::domain::permission::{Reach, reserved};
 use countersign::domain::policy::OrganizationsPerUser;
 use countersign::domain::snapshot::{PrincipalKind, Resource, Scope, Window};
@@ -54,6 +54,34 @@ fn each_miss_has_its_name() {
     let mut suspended = case(vec![], vec![grant(AT_HOME)]);
     suspended.organizations[0].suspended = true;
     assert_eq!(nearest(&suspended), MissKind::OrganizationSuspended);
+}
+
+/// Whom a thing belongs to is looked at whatever else keeps the entry from opening it.
+#[test]
+fn a_miss_at_team_is_what_it_is_about_and_not_the_reach() {
+    let in_the_team = |case: Case| Case { owner: Some(SOMEBODY), managers: subject_as_manager(), ..case };
+    let granted_at_team = || granted("orders.ship", Reach::Team, AT_HOME);
+    let mut waits = role(1, &[("orders.ship", Reach::Team)], &[]);
+    waits.conditions = Conditions { any_entitlement: vec!["shipping".into()], ..Conditions::default() };
+    let lacking = in_the_team(case(vec![waits], vec![assigned(1, AT_HOME)]));
+    let (mut early, mut late) = (granted_at_team(), granted_at_team());
+    early.window = Window::new(Some(Timestamp(101)), None);
+    late.window = Window::new(None, Some(Timestamp(100)));
+    let mut suspended = in_the_team(case(vec![], vec![granted_at_team()]));
+    suspended.organizations[0].suspended = true;
+    for (case, miss) in [
+        (lacking, MissKind::NotConferred(vec![Missing::Entitlement(vec!["shipping".into()])])),
+        (in_the_team(case(vec![], vec![early])), MissKind::NotYet(Timestamp(101))),
+        (in_the_team(case(vec![], vec![late])), MissKind::Expired(Timestamp(100))),
+        (suspended, MissKind::OrganizationSuspended),
+    ] {
+        let asked = case.ask(|world, question| {
+            let blind = World { owner_managers: None, ..*world };
+            (decide(&blind, question, case.now), needs(&blind, question))
+        });
+        assert_eq!(asked, (Decision::Denied, Some(Needs::OwnerManagers)), "what the decision did not need");
+        assert_eq!(nearest(&case), miss);
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `AuthorizationService`: questions, one by one, many at once, and why.
 
 use countersign::grpc::pb::{self, BatchCheckItem, Decision, ErrorReason, Policy, Reach, batch_check_result::Outcome};
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     ALLOWED, At, Caller, Person, Portal, Reachable as _, TestApp, ask, both_backends, denied, everywhere, grants,
-    refusal, role, within,
+    refusal, role, violations, within,
 };
 
 /// A shop whose clerks ship its orders, a clerk, and the service that asks.
@@ -71,6 +72,94 @@ both_backends!(a_check_answers_about_people_and_their_tokens, async |app: &TestA
     assert_eq!(refusal(forbidden), (Code::PermissionDenied, ErrorReason::PermissionMissing));
     let nameless = app.anonymous().in_realm("shops").check(ask(&ann.id, "orders.ship")).await;
     assert_eq!(refusal(nameless), (Code::Unauthenticated, ErrorReason::CredentialMissing));
+});
+
+both_backends!(a_handle_names_whom_a_check_is_about_and_a_typo_is_no_denial, async |app: &TestApp| {
+    let shop = Shop::open(app).await;
+    let (ann, service) = (&shop.clerk, &shop.service);
+    let question = |principal: &str, organization: &str, owner: &str| pb::CheckPermissionRequest {
+        organization: organization.to_owned(),
+        owner: owner.to_owned(),
+        ..ask(principal, "orders.ship")
+    };
+    assert_eq!(service.check(question(&ann.email, "shop", "till")).await.unwrap(), ALLOWED);
+    assert_eq!(service.check(question(&ann.id, &shop.id, "nobody-yet")).await.unwrap(), ALLOWED);
+    let account = service.check(ask("till", "countersign.access.check")).await.unwrap();
+    assert_eq!(account, ALLOWED, "a service account by its name");
+    for (principal, organization, reason) in [
+        ("no-such-account", "shop", ErrorReason::SubjectUnknown),
+        ("eve@shop.example", "shop", ErrorReason::SubjectUnknown),
+        (&ann.email, "no-such-shop", ErrorReason::OrganizationUnknown),
+    ] {
+        assert_eq!(service.check(question(principal, organization, "")).await.unwrap(), denied(reason));
+    }
+    for (principal, organization, owner, field) in [
+        ("Ann Lee", "shop", "", "principal"),
+        (" till", "shop", "", "principal"),
+        (&ann.email, "The Shop", "", "organization"),
+        (&ann.email, "shop", "ann@", "owner"),
+    ] {
+        let malformed = service.check(question(principal, organization, owner)).await;
+        assert_eq!(violations(malformed), [field]);
+    }
+    let lists = |organization: &str| pb::ListPrincipalsWithPermissionRequest {
+        permission: "orders.ship".to_owned(),
+        organization: organization.to_owned(),
+        ..Default::default()
+    };
+    let mut operator = shop.portal.operator.authorization();
+    let named = operator.list_principals_with_permission(lists("shop")).await.unwrap().into_inner().principals;
+    assert_eq!(named.iter().map(|who| &who.id).collect::<Vec<_>>(), [&ann.id]);
+});
+
+both_backends!(a_resource_is_compared_byte_by_byte, async |app: &TestApp| {
+    let shop = Shop::open(app).await;
+    let driver = pb::CreateRoleRequest {
+        grants: grants(Reach::All, &["orders.read"]),
+        assignable: Some(within(&[])),
+        ..role("driver")
+    };
+    shop.portal.define([driver]).await;
+    shop.portal.operator.revoke(&shop.clerk.email, "clerk", At::Organization("shop")).await.unwrap();
+    let on = |id| Some(("van", id));
+    shop.portal.operator.assign_on(&shop.clerk.email, "driver", At::Organization("shop"), on("1")).await.unwrap();
+    let question = |kind: &str, id: &str| pb::CheckPermissionRequest {
+        resource: Some(pb::Resource { r#type: kind.to_owned(), id: id.to_owned() }),
+        ..ask(&shop.clerk.id, "orders.read")
+    };
+    assert_eq!(shop.service.check(question("van", "1")).await.unwrap(), ALLOWED);
+    for id in [" 1", "1 ", "1\u{a0}", "\u{ff11}"] {
+        assert_eq!(
+            shop.service.check(question("van", id)).await.unwrap(),
+            denied(ErrorReason::OtherResource),
+            "{id:?}"
+        );
+    }
+    let umlauts = "é".repeat(101);
+    for (kind, id, field) in [
+        ("van", "1\n", "resource.id"),
+        ("van", "", "resource.id"),
+        ("van", umlauts.as_str(), "resource.id"),
+        ("Van", "1", "resource.type"),
+        ("van/x", "1", "resource.type"),
+        (" van", "1", "resource.type"),
+    ] {
+        assert_eq!(violations(shop.service.check(question(kind, id)).await), [field], "{kind:?} {id:?}");
+    }
+    assert_eq!(shop.service.check(question("van", &umlauts[2..])).await.unwrap(), denied(ErrorReason::OtherResource));
+});
+
+both_backends!(a_typo_is_told_the_closest_name, async |app: &TestApp| {
+    let shop = Shop::open(app).await;
+    let typo = shop.service.check(ask(&shop.clerk.id, "orders.shpi")).await.unwrap_err();
+    let closest = |status: &Status| {
+        let details = status.get_error_details();
+        details.error_info().and_then(|info| info.metadata.get("closest").cloned())
+    };
+    assert_eq!(closest(&typo).as_deref(), Some("orders.ship"));
+    let retired = pb::RetirePermissionRequest { name: "orders.raed".to_owned(), ..Default::default() };
+    let unknown = shop.portal.operator.roles().retire_permission(retired).await.unwrap_err();
+    assert_eq!(closest(&unknown).as_deref(), Some("orders.read"));
 });
 
 both_backends!(a_write_is_seen_by_who_shows_its_token, async |app: &TestApp| {

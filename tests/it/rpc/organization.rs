@@ -220,6 +220,36 @@ both_backends!(who_only_belongs_to_an_organization_is_not_told_its_codes, async 
     assert_eq!(get(&portal.operator, "acme").await.unwrap().identifiers.len(), 1);
 });
 
+both_backends!(who_may_not_read_an_organization_is_not_told_its_contacts_by_changing_it, async |app: &TestApp| {
+    let portal = realm_of(app, &[]).await;
+    let contact =
+        pb::Contact { topic: "approvals".to_owned(), resource: None, addresses: vec!["desk@acme.example".to_owned()] };
+    let acme = pb::CreateOrganizationRequest { contacts: vec![contact], ..organization("acme", "acme.example") };
+    portal.organization(acme).await;
+    let may = ["countersign.organizations.identify", "countersign.users.read"];
+    portal.define([powers("registrar", everywhere(&[]), &may)]).await;
+    let registrar = portal.service(app, "registrar", "registrar").await;
+    let request = pb::SetIdentifiersRequest {
+        organization: "acme".to_owned(),
+        identifiers: identifiers(&[("domain", "acme.example.org")]),
+        ..Default::default()
+    };
+    let answer = registrar.organizations().set_identifiers(request).await.unwrap().into_inner().organization.unwrap();
+    assert_eq!((answer.slug.as_str(), answer.contacts.len()), ("acme", 0));
+    assert_eq!(get(&portal.operator, "acme").await.unwrap().contacts.len(), 1);
+});
+
+both_backends!(a_domain_is_one_organizations_however_it_is_spelled, async |app: &TestApp| {
+    let portal = realm(app).await;
+    let mut organizations = portal.operator.organizations();
+    portal.organization(organization("books", "b\u{fc}cher.example")).await;
+    let rival = organizations.create_organization(organization("library", "XN--BCHER-KVA.example")).await;
+    assert_eq!(refusal(rival), (Code::AlreadyExists, ErrorReason::IdentifierTaken));
+    // What folds alike is another domain, which somebody else can own.
+    portal.organization(organization("white", "wei\u{df}.example")).await;
+    portal.organization(organization("weiss", "weiss.example")).await;
+});
+
 both_backends!(an_organization_is_renamed_and_stays_one_of_its_kind, async |app: &TestApp| {
     let portal = realm_of(app, &["acme", "globex"]).await;
     let update = async |request: pb::UpdateOrganizationRequest| {

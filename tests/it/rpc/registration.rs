@@ -3,7 +3,7 @@
 use countersign::grpc::pb::{self, ErrorReason, Policy};
 use tonic::Code;
 
-use crate::support::{PASSWORD, Portal, TestApp, both_backends, refusal, violations};
+use crate::support::{PASSWORD, Portal, TestApp, both_backends, refusal, said, violations};
 
 /// A realm whose form asks for the domain of the address and for another code.
 async fn realm(app: &TestApp) -> Portal {
@@ -62,7 +62,7 @@ both_backends!(what_is_wrong_with_a_request_says_nothing_of_whose_the_address_is
     for email in ["ann@acme.example", "bob@acme.example"] {
         let request = newcomer(email, "", "short", &[("cage", "1AB")]);
         let refused = portal.stranger.registrations().register(request).await.unwrap_err();
-        told.push((refused.code(), refused.message().to_owned(), refused.details().to_vec()));
+        told.push(said(&refused));
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(app.mailed().await, [""; 0]);

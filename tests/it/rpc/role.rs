@@ -1,6 +1,10 @@
 //! `RoleService`: the vocabulary of a realm.
 
+use countersign::crypto::random_mark;
+use countersign::domain::catalogue::{Assignable, Conditions, Role};
+use countersign::domain::change::Key;
 use countersign::grpc::pb::{self, ErrorReason, Policy, Reach};
+use countersign::store::Lock;
 use prost_types::FieldMask;
 use tonic::{Code, Status};
 
@@ -21,6 +25,48 @@ async fn realm(app: &TestApp) -> (Portal, Caller) {
     let service = portal.service(app, "defines", "definer").await;
     (portal, service)
 }
+
+both_backends!(a_page_of_wide_rows_fits_into_what_clients_accept, async |app: &TestApp| {
+    let portal = app.realm("wide", Policy::default()).await;
+    let inner = &app.inner().app;
+    let realm = inner.store().realm_named("wide").await.unwrap().unwrap().id;
+    let now = app.clock().now();
+    let tx = inner.store().begin(realm, Lock::Realm).await.unwrap();
+    for n in 0..12 {
+        // Together more than the 4 MiB that a client takes.
+        let wide = Role {
+            id: app.clock().new_id().into(),
+            name: format!("role-{n}"),
+            title: String::new(),
+            description: "wide ".repeat(80_000),
+            grants: vec![],
+            includes: vec![],
+            assignable: Assignable::default(),
+            restricted: false,
+            resource_type: None,
+            may_assign: vec![],
+            conditions: Conditions::default(),
+            topics: vec![],
+        };
+        tx.rows().insert_role(&wide, now).await.unwrap();
+    }
+    let committed = tx.commit(vec![Key::Catalogue], random_mark(), now).await.unwrap();
+    inner.snapshots().committed(&committed).await;
+    let mut query = pb::ListRolesRequest { page_size: 1000, ..Default::default() };
+    let (mut names, mut pages) = (vec![], 0);
+    loop {
+        let page = portal.operator.roles().list_roles(query.clone()).await.unwrap().into_inner();
+        names.extend(page.roles.into_iter().map(|role| role.name));
+        (pages, query.page_token) = (pages + 1, page.next_page_token);
+        if query.page_token.is_empty() {
+            break;
+        }
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 12);
+    assert_eq!(pages, 3, "pages of 2 MiB at the most");
+});
 
 both_backends!(a_role_names_what_the_realm_declares, async |app: &TestApp| {
     let (portal, service) = realm(app).await;

@@ -119,6 +119,7 @@ both_backends!(a_deleted_account_leaves_its_name_and_nothing_that_it_held, async
     let portal = app.realm("acme", Policy { registration_days: 7, ..Default::default() }).await;
     portal.declare(&["orders.ship"]).await;
     portal.define([powers("ships", &["orders.ship"])]).await;
+    portal.spiffe_prefixes(&["spiffe://acme.example/"]).await;
     let spiffe = pb::CreateServiceAccountRequest {
         name: "till".to_owned(),
         spiffe_id: "spiffe://acme.example/till".to_owned(),
@@ -199,6 +200,7 @@ both_backends!(keys_are_listed_without_their_secrets_and_with_their_last_use, as
             live,
             page_size: 1,
             page_token: page_token.to_owned(),
+            ..Default::default()
         };
         portal.operator.service_accounts().list_api_keys(request).await.unwrap().into_inner()
     };

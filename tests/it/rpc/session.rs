@@ -35,6 +35,17 @@ both_backends!(a_token_says_who_calls_for_five_minutes, async |app: &TestApp| {
     assert_eq!(refusal(ann.caller.user("").await), ended);
 });
 
+both_backends!(a_remembered_token_ends_when_the_audience_changes, async |app: &TestApp| {
+    let portal = open_realm(app).await;
+    portal.newcomer(app, "ann@acme.example", &[]).await;
+    let ann = portal.enter(app, "ann@acme.example").await;
+    ann.caller.user("").await.unwrap();
+    let other = Policy { audience: "https://elsewhere.example".to_owned(), ..Default::default() };
+    portal.decide(other, &["audience"]).await;
+    let ended = (Code::Unauthenticated, ErrorReason::CredentialInvalid);
+    assert_eq!(refusal(ann.caller.user("").await), ended, "as a server that never saw the token answers");
+});
+
 both_backends!(a_credential_of_one_realm_is_none_in_another, async |app: &TestApp| {
     let portal = open_realm(app).await;
     portal.newcomer(app, "ann@acme.example", &[]).await;

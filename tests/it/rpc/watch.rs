@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::app::clock::Clock;
 use countersign::grpc::pb::{self, ErrorReason, changed_fact::Fact};
 use tonic::{Code, Status, Streaming};
 
@@ -115,8 +116,8 @@ both_backends!(who_may_in_one_organization_follows_nobody, async |app: &TestApp|
 
 both_backends!(a_token_that_the_log_does_not_continue_is_said_to_be_one, async |app: &TestApp| {
     let (portal, service) = realm(app).await;
-    let mut steps = follow(&service, "").await.unwrap();
-    let old = next(&mut steps).await.unwrap().consistency_token;
+    let realm = app.inner().app.store().realm_named("followed").await.unwrap().unwrap();
+    let old = app.inner().app.consistency_token(realm.id, realm.position);
     portal.declare(&["shop.orders.read"]).await;
     portal.declare(&["shop.orders.ship"]).await;
     app.clock().advance(Duration::from_secs(2 * 3600));
@@ -181,4 +182,43 @@ async fn who_resumes_after_a_kill_missed_nothing_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_resumes_after_a_kill_missed_nothing_on_postgres() {
     resumes_after_a_kill(Some(Throwaway::migrated().await)).await;
+}
+
+both_backends!(who_follows_beyond_the_limit_is_told_the_limit_and_others_may_follow, async |app: &TestApp| {
+    let (portal, service) = realm(app).await;
+    let mut all = vec![];
+    let refused = loop {
+        match follow(&service, "").await {
+            Ok(steps) => all.push(steps),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(all.len(), 100);
+    assert!(refused.message().contains("at most 100 of one account"), "{}", refused.message());
+    assert_eq!(refusal::<()>(Err(refused)), (Code::ResourceExhausted, ErrorReason::TooManyFollowers));
+    let other = portal.service(app, "other", "follows").await;
+    next(&mut follow(&other, "").await.unwrap()).await.unwrap();
+    drop(all.pop());
+    // The server notices that a stream is gone at its next look.
+    let began = Clock::elapsed();
+    while follow(&service, "").await.is_err() {
+        assert!(Clock::elapsed() - began < PATIENCE, "a seat that was left stays taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+});
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_shuts_down_says_so_to_who_follows() {
+    let app = TestApp::start(crate::support::Backend::Sqlite).await;
+    let mut steps = follow(&app.as_operator(), "").await.unwrap();
+    next(&mut steps).await.unwrap();
+    let ended = async {
+        loop {
+            if let Err(status) = next(&mut steps).await {
+                break Err::<(), _>(status);
+            }
+        }
+    };
+    let (ended, ()) = tokio::join!(ended, app.finish());
+    assert_eq!(refusal(ended), (Code::Unavailable, ErrorReason::ShuttingDown));
 }

@@ -64,7 +64,7 @@ both_backends!(an_unknown_permission_is_told_the_closest_one, async |app: &TestA
     let key = portal.operator.service("till").await.unwrap();
     assert!(key.starts_with("cs_"), "a service is there to be asked about");
     let refused = told(portal.operator.authorization().check_permission(ask("till", "orders.shipp")).await);
-    let closest = "\"orders.shipp\" is not a declared permission; did you mean orders.ship?";
+    let closest = "\"orders.shipp\" is no declared permission; \"orders.ship\" is";
     assert_eq!(refused, said(&[("permission", closest)]));
 });
 

@@ -10,7 +10,7 @@ use countersign::grpc::pb::{self, Policy};
 use tonic::{Code, Status};
 
 use crate::lock::{Yard, least};
-use crate::support::{At, Backend, PASSWORD, Portal, TestApp, both_backends};
+use crate::support::{At, Backend, PASSWORD, Portal, TestApp, both_backends, said};
 
 const GUESS: &str = "not the password of anybody";
 
@@ -71,7 +71,7 @@ both_backends!(every_failure_has_one_answer, async |app: &TestApp| {
     for failure in &failures {
         let status = fail(&portal, failure).await;
         assert_eq!(status.code(), Code::Unauthenticated, "{}", failure.name);
-        answers.push((status.code(), status.message().to_owned(), status.details().to_vec()));
+        answers.push(said(&status));
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");

@@ -120,10 +120,11 @@ both_backends!(who_configures_a_realm_sends_no_code_elsewhere, async |app: &Test
         assert_eq!(violations(refused), ["policy.mails[\"password_reset\"]"], "{text}");
     }
     // What it may write is in the log, as it was and as it is. Nor does the realm's title lead anywhere.
-    write(Policy { base_url: "https://other.example".to_owned(), ..Default::default() }).await.unwrap();
     let title = "Sign in at https://evil.test/now".to_owned();
     let renamed = pb::UpdateRealmRequest { title, ..Default::default() };
     eve.caller.realms().update_realm(renamed).await.unwrap();
+    // Her token is the old address's: this is the last that she does with it.
+    write(Policy { base_url: "https://other.example".to_owned(), ..Default::default() }).await.unwrap();
     let log = pb::ListEventsRequest { action: "UpdateRealm".to_owned(), ..Default::default() };
     let log = portal.operator.audit().list_events(log).await.unwrap().into_inner().events;
     let changed = log.iter().map(|event| format!("{:?}", event.changes)).collect::<String>();

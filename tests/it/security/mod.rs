@@ -16,3 +16,5 @@ mod secrets;
 mod throttle;
 mod tokens;
 mod widening;
+
+pub(crate) use widening::dice::Dice;

@@ -13,8 +13,17 @@ const MARKUP: [(&str, &str); 4] = [
     ("=cmd|calc!A0", "cmd|calc!A0"),
 ];
 
+/// Names as people write them: joiners between letters, an emoji of several.
+const JOINED: [&str; 3] = [
+    "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+    "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",
+    "\u{1f469}\u{200d}\u{1f4bb} Ann",
+];
+
 /// Names that nobody has: each would end a line, turn it around, or hide in it.
-const UNPRINTABLE: [&str; 8] = [
+const UNPRINTABLE: [&str; 10] = [
+    "Ann\u{200e}",
+    "\u{200d}",
     "Ann\r\nBcc: all@acme.example",
     "Ann\nX-Own: 1",
     "Ann\0",
@@ -75,5 +84,19 @@ both_backends!(a_name_is_text_in_every_mail, async |app: &TestApp| {
     }
     for (name, shown) in MARKUP {
         assert!(raw.iter().any(|mail| mail.split_once("text/html").unwrap().1.contains(shown)), "{name} in HTML");
+    }
+});
+
+both_backends!(a_name_may_be_joined_and_an_emoji, async |app: &TestApp| {
+    let policy = pb::Policy {
+        self_registration: pb::SelfRegistration::Open.into(),
+        approval: pb::ApprovalAuthority::Realm.into(),
+        ..Default::default()
+    };
+    let portal = app.realm("joined", policy).await;
+    for (number, name) in JOINED.iter().enumerate() {
+        let email = format!("j{number}@acme.example");
+        portal.stranger.register(&email, name, &[]).await.unwrap();
+        assert_eq!(portal.operator.user(&email).await.unwrap().display_name, *name);
     }
 });

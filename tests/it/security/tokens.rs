@@ -158,6 +158,7 @@ async fn one_of_each(app: &TestApp, operator: &Caller) -> Vec<(Kind, String)> {
     for email in [&waits, &goes_on] {
         stranger.register(email, "Somebody", &[]).await.unwrap();
     }
+    stranger.verify(&app.code_for(&goes_on).await).await.unwrap();
     operator.approve(&goes_on).await.unwrap();
     let tokens = stranger.begin(&goes_on).await.unwrap();
     let users = pb::ListUsersRequest { page_size: 1, ..Default::default() };

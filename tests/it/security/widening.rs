@@ -4,11 +4,21 @@
 //! (CVE-2026-9099, CVE-2026-9795), a permission checked on the named organization instead of the target's
 //! (CVE-2026-105209, CVE-2025-27507). [`random`] looks for those that nobody thought of.
 
-pub(super) mod dice;
+pub(crate) mod dice;
 mod entries;
+mod gains;
+mod keys_left;
 mod moves;
+mod newcomers;
+mod oneself;
+mod oracle;
+mod organizations;
+mod orphans;
+mod people;
 mod random;
+mod restricted;
 mod roles;
+mod rules;
 mod upward;
 mod vocabulary;
 mod world;

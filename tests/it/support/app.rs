@@ -25,7 +25,7 @@ pub(super) const GLANCE: Duration = Duration::from_millis(5);
 const UNLIMITED: &str = "1000000";
 
 /// Where the portals of the stories are, and that of a new realm.
-const PORTALS: &str = "https://*.example, https://*.symmetry.example, http://localhost";
+pub(super) const PORTALS: &str = "https://*.example, https://*.symmetry.example, http://localhost";
 
 /// Which database the record is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -317,10 +317,10 @@ fn flags(home: &TempDir, database: Option<&Throwaway>, settings: &[(&'static str
         ("listen", "127.0.0.1:0"),
         ("metrics_listen", ""),
         ("data_dir", home.path().to_str().unwrap()),
-        ("unknown_keys_per_source", UNLIMITED),
         ("public_calls_per_source", UNLIMITED),
         ("public_calls_per_mailbox", UNLIMITED),
         ("base_url_origins", PORTALS),
+        ("unknown_credentials_per_source", UNLIMITED),
     ];
     let url = database.map(|database| ("database_url", database.url()));
     let all = own.into_iter().chain(url).chain(settings.iter().copied());

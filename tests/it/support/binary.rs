@@ -5,17 +5,20 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::app::{Front, GLANCE, PATIENCE};
+use super::app::{Front, GLANCE, PATIENCE, PORTALS};
 use super::{Reachable, Throwaway};
 
 /// A running `countersign serve`. Killed when it goes.
 pub(crate) struct Binary {
     address: SocketAddr,
+    metrics: SocketAddr,
     front: Front,
     child: Child,
 }
@@ -41,21 +44,25 @@ impl Binary {
 
     /// Starts it and waits for nothing.
     pub(crate) fn launch(home: &Path, database: Option<&Throwaway>, change: impl FnOnce(&mut Command)) -> Self {
-        // The port is free now; between here and its use nobody asks for it by number.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // The ports are free now; between here and their use nobody asks for them by number.
+        let free = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, metrics] = free.map(|port| port.local_addr().unwrap());
         // Past a limit on the size of files, a write fails as on a full disk, rather than end the process.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_countersign")]);
-        command.args(["serve", "--listen", &address.to_string(), "--metrics-listen", ""]);
+        command.args(["serve", "--listen", &address.to_string()]);
+        command.args(["--metrics-listen", &metrics.to_string()]);
         command.env("COUNTERSIGN_LOG_FILTER", "warn");
+        command.env("COUNTERSIGN_BASE_URL_ORIGINS", PORTALS);
         command.args(["--public-calls-per-source", "1000000", "--public-calls-per-mailbox", "1000000"]);
+        command.args(["--unknown-credentials-per-source", "1000000"]);
         command.arg("--data-dir").arg(home).arg("--shutdown-pause").arg("0s").stdout(Stdio::null());
         if let Some(database) = database {
             command.env("COUNTERSIGN_DATABASE_URL", database.url());
         }
         change(&mut command);
         let child = command.spawn().unwrap();
-        Self { address, front: Front::new(address, String::new()), child }
+        Self { address, metrics, front: Front::new(address, String::new()), child }
     }
 
     /// Waits until it is ready.
@@ -80,6 +87,22 @@ impl Binary {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What its port for metrics answers to a path: the status and the text.
+    pub(crate) async fn scrape(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.metrics).await.unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: metrics\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), text.to_owned())
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Lets no file of it grow beyond so many bytes; `None` = as they like.

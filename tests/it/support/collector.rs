@@ -8,11 +8,14 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A collector; it ends with the test.
 #[derive(Clone)]
 pub(crate) struct Collector {
+    scheme: &'static str,
     address: SocketAddr,
     taken: Arc<Mutex<Vec<u8>>>,
 }
@@ -20,12 +23,32 @@ pub(crate) struct Collector {
 impl Collector {
     /// Starts one.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that proves itself.
+    pub(crate) async fn start_over(tls: TlsAcceptor) -> Self {
+        Self::start_with(Some(tls)).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let collector = Self { address: listener.local_addr().unwrap(), taken: Arc::default() };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let collector = Self { scheme, address: listener.local_addr().unwrap(), taken: Arc::default() };
         let taken = Arc::clone(&collector.taken);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&taken)));
+                let (tls, taken) = (tls.clone(), Arc::clone(&taken));
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, taken).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, taken).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         collector
@@ -33,7 +56,7 @@ impl Collector {
 
     /// Where it listens.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Every message so far: protobuf, in which texts stand as they are.
@@ -42,7 +65,7 @@ impl Collector {
     }
 }
 
-async fn serve(stream: TcpStream, taken: Arc<Mutex<Vec<u8>>>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, taken: Arc<Mutex<Vec<u8>>>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, answer))) = connection.accept().await {
         tokio::spawn(take(request.into_body(), answer, Arc::clone(&taken)));

@@ -45,6 +45,13 @@ impl Portal {
         self.operator.realms().update_realm(request).await.unwrap();
     }
 
+    /// Lets the realm's service accounts have SPIFFE ids that begin so.
+    pub(crate) async fn spiffe_prefixes(&self, prefixes: &[&str]) {
+        let spiffe_prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let request = pb::UpdateRealmRequest { spiffe_prefixes, ..Default::default() };
+        self.operator.realms().update_realm(request).await.unwrap();
+    }
+
     /// Enters permissions into the catalogue.
     pub(crate) async fn declare(&self, permissions: &[&str]) {
         for name in permissions {

@@ -16,6 +16,13 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, E
     (status.code(), reason)
 }
 
+/// All that a failed call says, but for the name of the call itself.
+pub(crate) fn said(status: &Status) -> (Code, String, String) {
+    let details = status.get_error_details();
+    let request = (details.error_info(), details.bad_request(), details.precondition_failure(), details.retry_info());
+    (status.code(), status.message().to_owned(), format!("{request:?}"))
+}
+
 /// The fields that a call was refused for, each once.
 #[track_caller]
 pub(crate) fn violations<T: std::fmt::Debug>(result: Result<T, Status>) -> Vec<String> {

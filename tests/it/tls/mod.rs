@@ -3,6 +3,7 @@
 //! [`World`] is a server with TLS on either database, under an authority that the test has made and that vouches for
 //! whomever the test likes.
 
+mod collector;
 mod grpcurl;
 mod serving;
 mod workloads;
@@ -106,6 +107,8 @@ fn shown(path: &Path) -> String {
 struct World {
     app: TestApp,
     authority: Authority,
+    /// The one of the trust domain `other.example`, where `authority` is that of `example.org`.
+    other: Authority,
     files: Files,
 }
 
@@ -120,13 +123,15 @@ impl World {
     async fn start(backend: Backend, more: &[(&'static str, &str)]) -> Self {
         let (authority, files) = (Authority::new(), Files::new());
         files.put_pair(&authority.server());
-        let ca = files.put("ca.pem", &authority.pem());
+        let other = Authority::new();
+        let (ca, other_ca) = (files.put("ca.pem", &authority.pem()), files.put("other.pem", &other.pem()));
+        let believed = format!("example.org={ca}, other.example={other_ca}");
         let (certificate, key) = (shown(&files.path("server.pem")), shown(&files.path("server.key")));
         let mut settings: Vec<(&'static str, &str)> =
-            vec![("tls_cert_file", &certificate), ("tls_key_file", &key), ("tls_client_ca_file", &ca)];
+            vec![("tls_cert_file", &certificate), ("tls_key_file", &key), ("tls_client_ca_files", &believed)];
         settings.extend(more);
         let app = TestApp::start_with(backend, &settings).await;
-        Self { app, authority, files }
+        Self { app, authority, other, files }
     }
 
     /// A connection of its own, proved by this certificate if any.

@@ -16,12 +16,25 @@ const MISSING: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::Creden
 const INVALID: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::CredentialInvalid);
 const CONFLICT: (Code, ErrorReason) = (Code::Unauthenticated, ErrorReason::CredentialsConflict);
 
-/// A realm, by its operator.
+/// A realm whose accounts may be any workload of the domain, by its operator.
 async fn realm(world: &World, name: &str) -> Caller {
+    realm_of(world, name, &["spiffe://example.org/"]).await
+}
+
+async fn realm_of(world: &World, name: &str, prefixes: &[&str]) -> Caller {
     let operator = world.operator().await;
     let created = pb::CreateRealmRequest { name: name.to_owned(), ..Default::default() };
     operator.realms().create_realm(created).await.unwrap();
-    operator.in_realm(name)
+    let operator = operator.in_realm(name);
+    give(&operator, prefixes).await.unwrap();
+    operator
+}
+
+/// Gives the caller's realm these prefixes.
+async fn give(operator: &Caller, prefixes: &[&str]) -> Result<(), Status> {
+    let spiffe_prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let request = pb::UpdateRealmRequest { spiffe_prefixes, ..Default::default() };
+    operator.realms().update_realm(request).await.map(drop)
 }
 
 async fn account(operator: &Caller, name: &str, spiffe_id: &str) -> String {
@@ -172,4 +185,77 @@ both_backends!(who_manages_accounts_of_one_organization_names_no_workload, run, 
     assert_eq!(refusal(refused), (Code::PermissionDenied, ErrorReason::WrongOrganization));
     asked.spiffe_id = String::new();
     manager.service_accounts().create_service_account(asked).await.unwrap();
+});
+
+// Class 37: what a realm's accounts may be is the platform's to say, and no other realm hears of it.
+both_backends!(a_realm_names_no_workload_of_another, run, async |world: &World| {
+    let shop = realm_of(world, "shop", &["spiffe://example.org/shop/"]).await;
+    let bank = realm_of(world, "bank", &["spiffe://example.org/bank/", "spiffe://other.example/"]).await;
+    let named = |name: &str, spiffe_id: &str| pb::CreateServiceAccountRequest {
+        name: name.to_owned(),
+        spiffe_id: spiffe_id.to_owned(),
+        ..Default::default()
+    };
+    shop.service_accounts().create_service_account(named("till", "spiffe://example.org/shop/till")).await.unwrap();
+    let mut told = vec![];
+    for (name, spiffe_id) in [("taken", "spiffe://example.org/shop/till"), ("free", "spiffe://example.org/shop/desk")] {
+        let refused = bank.service_accounts().create_service_account(named(name, spiffe_id)).await.unwrap_err();
+        told.push(refused.message().replace(spiffe_id, "ID"));
+        assert_eq!(refusal::<()>(Err(refused)), (Code::InvalidArgument, ErrorReason::InvalidFields));
+    }
+    assert_eq!(told[0], told[1], "whether somebody has it is not told");
+    // Nobody of the realm gives it more, and the platform gives nothing twice.
+    let manages = pb::CreateRoleRequest {
+        grants: grants(Reach::All, &["countersign.realm.configure"]),
+        assignable: Some(everywhere(&[])),
+        ..role("configures")
+    };
+    bank.roles().create_role(manages).await.unwrap();
+    let key = bank.service("configurer").await.unwrap();
+    bank.assign("configurer", "configures", At::Realm).await.unwrap();
+    let configurer = world.anonymous().await.with_credential(&key);
+    let refused = give(&configurer, &["spiffe://example.org/"]).await;
+    assert_eq!(refusal(refused), (Code::PermissionDenied, ErrorReason::PermissionMissing));
+    for overlapping in ["spiffe://example.org/", "spiffe://example.org/shop/", "spiffe://example.org/shop/till/"] {
+        let refused = give(&bank, &[overlapping]).await;
+        assert_eq!(refusal(refused), (Code::AlreadyExists, ErrorReason::IdentifierTaken), "{overlapping}");
+    }
+    // Where an account has an id that its realm was given once, the id stays its own.
+    give(&shop, &["spiffe://example.org/elsewhere/"]).await.unwrap();
+    let refused = give(&bank, &["spiffe://example.org/shop/"]).await;
+    assert_eq!(refusal(refused), (Code::AlreadyExists, ErrorReason::IdentifierTaken));
+});
+
+// Beside a key of one realm, a certificate of another realm's account is transport.
+both_backends!(a_certificate_of_another_realm_beside_a_key_is_transport, run, async |world: &World| {
+    let shop = realm_of(world, "shop", &["spiffe://example.org/"]).await;
+    account(&shop, "till", TILL).await;
+    let bank = realm_of(world, "bank", &["spiffe://other.example/"]).await;
+    let with_certificate = world.holder(&world.authority.client(&[TILL])).await;
+    let teller = with_certificate.clone().with_credential(&bank.service("teller").await.unwrap());
+    assert_eq!(me(&teller).await.unwrap(), "teller");
+    let same_realm = with_certificate.clone().with_credential(&shop.service("desk").await.unwrap());
+    assert_eq!(refusal(me(&same_realm).await), CONFLICT);
+    assert_eq!(refusal(me(&with_certificate.with_credential("cs_nonsense")).await), INVALID);
+});
+
+// Class 37: each authority vouches for the workloads of its own trust domain.
+both_backends!(an_authority_names_no_workload_of_another_trust_domain, run, async |world: &World| {
+    let operator = realm_of(world, "acme", &["spiffe://example.org/", "spiffe://other.example/"]).await;
+    account(&operator, "till", TILL).await;
+    account(&operator, "far", "spiffe://other.example/far").await;
+    let till = world.holder(&world.authority.client(&[TILL])).await;
+    assert_eq!(me(&till).await.unwrap(), "till");
+    let far = world.holder(&world.other.client(&["spiffe://other.example/far"])).await;
+    assert_eq!(me(&far).await.unwrap(), "far");
+    let forged = [
+        world.other.client(&[TILL]),
+        world.authority.client(&["spiffe://other.example/far"]),
+        world.authority.client(&["spiffe://third.example/far"]),
+    ];
+    for certificate in &forged {
+        if let Ok(channel) = world.connect(Some(certificate)).await {
+            assert!(me(&Caller::over(channel)).await.is_err(), "an authority is believed beyond its domain");
+        }
+    }
 });

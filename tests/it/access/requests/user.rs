@@ -31,6 +31,7 @@ async fn account(asked: &Asked<'_>, rpc: &str, form: &str) -> Option<Vec<u8>> {
         "ReinstateUser" => Kind::Suspended,
         "UnblockUser" => Kind::Blocked,
         "RestoreUser" => Kind::Deleted,
+        "MarkEmailVerified" => Kind::Unvouched,
         _ => Kind::Member,
     };
     let user = asked.subject(kind).await.id;

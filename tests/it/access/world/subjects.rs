@@ -53,7 +53,9 @@ impl World<'_> {
             _ => {}
         }
         if !matches!(kind, Kind::Newcomer | Kind::Unproven) {
-            self.prove(portal, &made.handle).await;
+            if kind != Kind::Unvouched {
+                self.prove(portal, &made.handle).await;
+            }
             operator.approve(&made.id).await.unwrap();
         }
         match kind {

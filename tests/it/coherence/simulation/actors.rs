@@ -1,15 +1,18 @@
 //! Who acts: writers, checkers, tails, and time.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use countersign::cache::{Freshness, GATHER_AGAIN, Miss, Snapshots};
+use countersign::cache::{Freshness, GATHER_AGAIN, Miss, READ_AGAIN, ReadSet, Snapshots, View};
 use countersign::domain::change::{Committed, Key};
 use countersign::domain::ids::{OrganizationId, PrincipalId, Revision};
 use countersign::domain::realm::Position;
 use countersign::domain::workload::Presented;
 use uuid::Uuid;
 
-use super::world::{Acknowledged, REALM, SECOND, Wire, World};
+use super::judge::Seen;
+use super::wire::Wire;
+use super::world::{Acknowledged, SECOND, World, realm};
 
 /// How often a replica reads the log: 100 ms.
 const TAIL_PERIOD: u64 = 20;
@@ -19,13 +22,10 @@ const TAIL_PERIOD: u64 = 20;
 pub(super) struct Replica {
     pub(super) number: usize,
     pub(super) world: Arc<World>,
+    pub(super) wire: Arc<Wire>,
     pub(super) snapshots: Arc<Snapshots<Wire>>,
-}
-
-/// What a check gathered: facts, all of them of one revision.
-struct Seen {
-    revision: Revision,
-    facts: Vec<(Key, i64)>,
+    /// The newest revision of each realm that it has answered at.
+    pub(super) answered_at: Arc<Mutex<HashMap<usize, Revision>>>,
 }
 
 /// Lets the clock go on until the end, and, if this is such a world, the newest changes be lost once.
@@ -35,70 +35,99 @@ pub(super) async fn time_passes(world: Arc<World>) {
         tokio::task::yield_now().await;
         world.tick();
         if world.now() == lost_at {
-            let changes = 1 + world.roll(5);
-            world.record().lose(i64::try_from(changes).unwrap(), lost_at);
+            for realm in 0..world.realms() {
+                let changes = 1 + world.roll(5);
+                world.record(realm).lose(i64::try_from(changes).unwrap(), lost_at);
+            }
         }
     }
 }
 
 impl Replica {
+    /// Most is about one realm; others are asked about now and then, some of them late for the first time.
+    fn realm(&self) -> usize {
+        if self.world.roll(5) == 0 { self.die(self.world.realms()) } else { 0 }
+    }
+
     /// Makes changes. Each is applied here, or has this replica look at the log, before anybody is told.
     pub(super) async fn writes(self) {
         while !self.world.over() {
-            self.world.pause(1 + self.world.roll(60)).await;
+            self.wire.pause(1 + self.world.roll(60)).await;
+            let realm = self.realm();
             match self.world.roll(10) {
-                0 => self.repeats().await,
-                1 => self.loses_the_outcome().await,
-                2 => self.is_cancelled_after_the_commit().await,
-                _ => self.changes().await,
+                0 => self.repeats(realm).await,
+                1 => self.loses_the_outcome(realm).await,
+                2 => self.is_cancelled_after_the_commit(realm).await,
+                _ => self.changes(realm).await,
             }
         }
     }
 
-    async fn changes(&self) {
-        let Some(change) = self.commits().await else { return };
+    async fn changes(&self, realm: usize) {
+        let Some(change) = self.commits(realm).await else { return };
         // The way from the commit to its application is short, most of the time.
         let late = if self.world.roll(5) == 0 { self.world.roll(40) } else { self.world.roll(2) };
-        self.world.pause(late).await;
+        self.wire.pause(late).await;
         self.snapshots.committed(&change).await;
-        self.acknowledges(change.position, &change.keys);
+        self.acknowledges(realm, change.position, &change.keys);
     }
 
     /// A call that changes nothing, because somebody had made the change before, here or elsewhere.
-    async fn repeats(&self) {
-        let before = self.world.record().position;
-        self.world.pause(self.world.roll(3)).await;
-        let seen = Committed { realm: REALM, position: before, before, keys: vec![] };
+    async fn repeats(&self, realm: usize) {
+        let before = self.world.record(realm).position;
+        self.wire.pause(self.world.roll(3)).await;
+        let seen = Committed { realm: super::world::realm(realm), position: before, before, keys: vec![] };
         self.snapshots.committed(&seen).await;
-        self.acknowledges(before, &keys());
+        self.acknowledges(realm, before, &keys(realm));
     }
 
     /// The connection broke at the commit: the change was made, and nobody knows.
-    async fn loses_the_outcome(&self) {
-        if self.commits().await.is_some() {
+    async fn loses_the_outcome(&self, realm: usize) {
+        if self.commits(realm).await.is_some() {
             self.snapshots.look_again().await;
         }
     }
 
-    async fn is_cancelled_after_the_commit(&self) {
-        if self.commits().await.is_some() {
+    async fn is_cancelled_after_the_commit(&self, realm: usize) {
+        if self.commits(realm).await.is_some() {
             self.snapshots.distrust();
         }
     }
 
-    /// `None` if the record was lost meanwhile, and the transaction with it.
-    async fn commits(&self) -> Option<Committed> {
-        let all = keys();
+    /// `None` if the record was lost meanwhile, and the transaction with it, or if a newer version made the change.
+    async fn commits(&self, realm: usize) -> Option<Committed> {
+        let all = keys(realm);
         let some: Vec<_> = (0..1 + self.world.roll(2)).map(|_| all[self.die(all.len())]).collect();
-        let _turn = self.world.turn.lock().await;
-        let failover = self.world.record().failover;
-        self.world.pause(1 + self.world.roll(3)).await;
-        let mut record = self.world.record();
+        let newer = self.world.weather.newer;
+        let _turn = self.world.turns[realm].lock().await;
+        let failover = self.world.record(realm).failover;
+        self.guards(realm).await;
+        self.wire.pause(1 + self.world.roll(3)).await;
+        let mut record = self.world.record(realm);
+        if newer > 0 && self.world.roll(newer) == 0 {
+            record.change_of_a_newer_version(&some);
+            return None;
+        }
         (record.failover == failover).then(|| record.change(&some))
     }
 
-    fn acknowledges(&self, at: Position, keys: &[Key]) {
-        let mut record = self.world.record();
+    /// Whoever changes something decides on the catalogue of the revision that the transaction locked.
+    async fn guards(&self, realm: usize) {
+        let (at, changed) = {
+            let record = self.world.record(realm);
+            (record.position, record.catalogue_revision)
+        };
+        let has = async |position| Ok::<_, ()>(self.world.record(realm).remembers(position));
+        let id = super::world::realm(realm);
+        if let Some(kept) = self.snapshots.catalogue_for(id, at, changed, has).await.unwrap() {
+            let stamp: i64 = kept.catalogue.realm_name.parse().unwrap();
+            let truth = self.world.record(realm).at(Key::Catalogue, at.revision);
+            assert_eq!(stamp, truth, "a change is guarded by a catalogue that is not that of {at:?}: {}", self.place());
+        }
+    }
+
+    fn acknowledges(&self, realm: usize, at: Position, keys: &[Key]) {
+        let mut record = self.world.record(realm);
         if !record.remembers(at) {
             return;
         }
@@ -117,19 +146,38 @@ impl Replica {
             } else {
                 let _read = self.snapshots.tail_now().await;
             }
-            self.world.pause(TAIL_PERIOD).await;
+            self.wire.pause(TAIL_PERIOD).await;
+            if self.world.roll(10) == 0 {
+                self.snapshots.forget_idle();
+            }
+        }
+    }
+
+    /// Is stopped now and then, or answered by a standby.
+    pub(super) async fn suffers(self) {
+        while !self.world.over() {
+            self.wire.pause(1 + self.world.roll(SECOND)).await;
+            if self.world.weather.stops > 0 {
+                self.wire.stop_for(self.world.roll(self.world.weather.stops));
+            }
+            if self.world.weather.standby {
+                self.wire.turn_to_a_standby();
+                self.wire.pause(self.world.roll(SECOND)).await;
+                self.wire.turn_to_the_primary();
+            }
         }
     }
 
     /// Asks for a decision, again and again, in every freshness.
     pub(super) async fn checks(self) {
         while !self.world.over() {
-            self.world.pause(1 + self.world.roll(25)).await;
-            let freshness = self.freshness();
-            let (began, floor) = (self.world.now(), self.floor(freshness));
+            self.wire.pause(1 + self.world.roll(25)).await;
+            let realm = self.realm();
+            let freshness = self.freshness(realm);
+            let asked = self.asks(realm, freshness);
             let patience = if self.world.roll(10) == 0 { self.world.roll(5) } else { u64::MAX };
-            match self.unless_it_takes(patience, self.decides(freshness)).await {
-                Some(Ok(seen)) => self.judges(began, &floor, &seen),
+            match self.unless_it_takes(patience, self.decides(realm, freshness)).await {
+                Some(Ok(seen)) => self.judges(&asked, &seen),
                 Some(Err(_)) => self.world.count(false),
                 None => {}
             }
@@ -139,20 +187,19 @@ impl Replica {
     /// Asks whom an API key stands for.
     pub(super) async fn authenticates(self) {
         while !self.world.over() {
-            self.world.pause(1 + self.world.roll(40)).await;
-            let hash = [u8::try_from(1 + self.world.roll(2)).unwrap(); 32];
-            let (key, floor) = (Key::Credential(hash), self.floor(Freshness::Latest));
-            let began = self.world.now();
+            self.wire.pause(1 + self.world.roll(40)).await;
+            let realm = self.realm();
+            let key = keys(realm)[5 + self.die(2)];
+            let Key::Credential(hash) = key else { unreachable!("credentials come sixth and seventh") };
+            let asked = self.asks(realm, Freshness::Latest);
             let Ok(found) = self.snapshots.credential(&Presented::ApiKey(hash)).await else { continue };
             let stamp = found.and_then(|credential| credential.expires_at).map_or(0, |at| at.0);
-            if !self.failed_over_since(began) {
-                self.is_no_older(key, stamp, &floor);
-            }
+            self.judges_a_credential(&asked, key, stamp);
         }
     }
 
-    fn freshness(&self) -> Freshness {
-        let record = self.world.record();
+    fn freshness(&self, realm: usize) -> Freshness {
+        let record = self.world.record(realm);
         match self.world.roll(5) {
             0 => Freshness::Full,
             1 if !record.acknowledged.is_empty() => {
@@ -162,37 +209,48 @@ impl Replica {
         }
     }
 
-    /// The oldest state of each fact that a check may answer from if it begins now.
-    fn floor(&self, freshness: Freshness) -> Vec<(Key, i64)> {
-        let (record, now) = (self.world.record(), self.world.now());
-        let binds = |it: &&Acknowledged| {
-            it.replica == self.number
-                || it.tick + SECOND <= now
-                || match freshness {
-                    Freshness::Latest => false,
-                    Freshness::AtLeast(token) => it.at.revision <= token.revision,
-                    Freshness::Full => true,
-                }
-        };
-        let of = |key| record.acknowledged.iter().filter(binds).filter(|it| it.key == key).map(|it| it.stamp).max();
-        keys().into_iter().map(|key| (key, of(key).unwrap_or(0))).collect()
-    }
-
-    async fn decides(&self, freshness: Freshness) -> Result<Seen, Miss> {
-        for _ in 0..GATHER_AGAIN {
-            match self.gathers(freshness).await {
+    async fn decides(&self, realm: usize, freshness: Freshness) -> Result<Seen, Miss> {
+        if self.world.roll(3) == 0 {
+            let reads = if self.world.roll(2) == 0 { ReadSet::recording() } else { ReadSet::default() };
+            return self.reads_long(realm, freshness, &reads).await;
+        }
+        for _ in 0..=GATHER_AGAIN {
+            match self.decides_once(realm, freshness).await {
                 Err(Miss::Moved) => {}
                 outcome => return outcome,
             }
         }
-        self.gathers(freshness).await
+        Err(Miss::Moved)
     }
 
-    async fn gathers(&self, freshness: Freshness) -> Result<Seen, Miss> {
-        let view = self.snapshots.view(REALM, freshness).await?.unwrap();
+    async fn decides_once(&self, n: usize, freshness: Freshness) -> Result<Seen, Miss> {
+        let view = self.snapshots.view(realm(n), freshness).await?.unwrap();
+        self.gathers(&view, &[principal(self.die(3)), organization(self.die(2)), principal(self.die(3))]).await
+    }
+
+    /// A batch: it prepares what it will ask for, and begins again with what it has read.
+    async fn reads_long(&self, n: usize, freshness: Freshness, reads: &ReadSet) -> Result<Seen, Miss> {
+        for _ in 0..=READ_AGAIN {
+            match self.reads_once(n, freshness, reads).await {
+                Err(Miss::Moved) => reads.record(),
+                outcome => return outcome,
+            }
+        }
+        Err(Miss::Moved)
+    }
+
+    async fn reads_once(&self, n: usize, freshness: Freshness, reads: &ReadSet) -> Result<Seen, Miss> {
+        let view = self.snapshots.view_of(realm(n), freshness, reads).await?.unwrap();
+        let id = |n: u128| PrincipalId(Uuid::from_u128(100 + n));
+        view.prepare((0..3).map(id), [OrganizationId(Uuid::from_u128(200))]).await?;
+        let all: Vec<_> = (0..3).map(principal).chain((0..2).map(organization)).collect();
+        self.gathers(&view, &all).await
+    }
+
+    async fn gathers(&self, view: &View<'_, Wire>, keys: &[Key]) -> Result<Seen, Miss> {
         let mut facts = vec![(Key::Catalogue, view.catalogue().realm_name.parse().unwrap())];
-        for key in [principal(self.die(3)), organization(self.die(2)), principal(self.die(3))] {
-            self.world.pause(self.world.roll(2)).await;
+        for &key in keys {
+            self.wire.pause(self.world.roll(2)).await;
             let stamp = match key {
                 Key::Principal(id) => view.principal(id).await?.map_or(0, |found| {
                     assert_eq!(found.catalogue(), view.catalogue().as_of, "compiled for another catalogue");
@@ -208,33 +266,7 @@ impl Replica {
         Ok(Seen { revision: view.revision(), facts })
     }
 
-    fn judges(&self, began: u64, floor: &[(Key, i64)], seen: &Seen) {
-        self.world.count(true);
-        if self.failed_over_since(began) {
-            return;
-        }
-        for &(key, stamp) in &seen.facts {
-            self.is_no_older(key, stamp, floor);
-            let record = self.world.record();
-            // Between a failover and the next look at the log, revisions are of two histories.
-            if record.failover.is_none_or(|at| began > at + SECOND) {
-                let truth = record.at(key, seen.revision);
-                assert_eq!(stamp, truth, "{key} is not that of {:?}: {}", seen.revision, self.place());
-            }
-        }
-    }
-
-    /// What was acknowledged before that instant may be lost.
-    fn failed_over_since(&self, began: u64) -> bool {
-        self.world.record().failover.is_some_and(|at| began <= at)
-    }
-
-    fn is_no_older(&self, key: Key, stamp: i64, floor: &[(Key, i64)]) {
-        let (_, least) = floor.iter().find(|(of, _)| *of == key).unwrap();
-        assert!(stamp >= *least, "{key} is {stamp}, and {least} was acknowledged before: {}", self.place());
-    }
-
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("seed {}, tick {}, replica {}", self.world.seed, self.world.now(), self.number)
     }
 
@@ -243,7 +275,7 @@ impl Replica {
         tokio::select! {
             biased;
             answer = call => Some(answer),
-            () = self.world.pause(ticks.min(1_000_000)) => None,
+            () = self.wire.pause(ticks.min(1_000_000)) => None,
         }
     }
 
@@ -260,8 +292,15 @@ pub(super) fn organization(n: usize) -> Key {
     Key::Organization(OrganizationId(Uuid::from_u128(200 + n as u128)))
 }
 
-/// Every fact that there is.
-pub(super) fn keys() -> Vec<Key> {
-    let credentials = [Key::Credential([1; 32]), Key::Credential([2; 32]), Key::Catalogue];
+/// An API key of a realm, which its last byte tells.
+pub(super) fn credential(n: u8, realm: usize) -> Key {
+    let mut hash = [n; 32];
+    hash[31] = u8::try_from(realm).unwrap();
+    Key::Credential(hash)
+}
+
+/// Every fact that there is in a realm.
+pub(super) fn keys(realm: usize) -> Vec<Key> {
+    let credentials = [credential(1, realm), credential(2, realm), Key::Catalogue];
     (0..3).map(principal).chain((0..2).map(organization)).chain(credentials).collect()
 }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::cache::{Freshness, GATHER_AGAIN, Miss, Options, Snapshots};
+use countersign::cache::{Freshness, GATHER_AGAIN, Miss, Options, Remembered, Snapshots};
 use countersign::domain::change::Key;
 use countersign::domain::ids::Revision;
 use countersign::domain::workload::Presented;
 
-use super::actors::{keys, organization, principal};
-use super::world::{REALM, Weather, Wire, World};
+use super::actors::{credential, keys, organization, principal};
+use super::wire::Wire;
+use super::world::{REALM, Weather, World};
 
 /// What is changed instead: nobody asks for it here.
 fn unrelated() -> Key {
@@ -46,23 +47,24 @@ async fn gather(snapshots: &Snapshots<Wire>, key: Key) -> Result<(Revision, i64)
 
 /// How many changes are lost, and how many are made instead.
 async fn is_taken_back(key: Key, lost: i64, instead: i64) {
-    let world = Arc::new(World::new(7, Weather::CALM));
-    let options = Options { shared: true, database_lost_grace: Duration::ZERO, principals: 100 };
-    let snapshots = Snapshots::new(Arc::new(Wire(Arc::clone(&world))), options);
+    let world = Arc::new(World::new(7, Weather::CALM, 1));
+    let (grace, remembered) = (Duration::ZERO, Remembered::default());
+    let options = Options { shared: true, database_lost_grace: grace, principals: 100, remembered };
+    let snapshots = Snapshots::new(Arc::new(Wire::new(Arc::clone(&world), 0)), options);
     let clock = tokio::spawn(super::actors::time_passes(Arc::clone(&world)));
 
-    world.record().change(&keys());
+    world.record(0).change(&keys(0));
     ask(&snapshots, key).await;
-    world.record().change(&[key]);
+    world.record(0).change(&[key]);
     snapshots.tail_now().await.unwrap();
-    (0..lost).for_each(|_| drop(world.record().change(&[key])));
+    (0..lost).for_each(|_| drop(world.record(0).change(&[key])));
     world.after_the_next_load(move |record| {
         record.lose(lost, 1);
         (0..instead).for_each(|_| drop(record.change(&[unrelated()])));
     });
     ask(&snapshots, key).await;
-    let truth = |revision| world.record().at(key, revision);
-    let newest = world.record().position.revision;
+    let truth = |revision| world.record(0).at(key, revision);
+    let newest = world.record(0).position.revision;
     for _ in 0..3 {
         let (revision, stamp) = ask(&snapshots, key).await;
         assert_eq!(stamp, truth(revision.unwrap_or(newest)), "{key}, {lost} lost, {instead} instead");
@@ -72,7 +74,7 @@ async fn is_taken_back(key: Key, lost: i64, instead: i64) {
 
 #[tokio::test]
 async fn what_a_load_read_of_a_lost_change_is_not_kept() {
-    for key in [principal(0), organization(0), Key::Credential([1; 32]), Key::Catalogue] {
+    for key in [principal(0), organization(0), credential(1, 0), Key::Catalogue] {
         for (lost, instead) in [(1, 1), (1, 2), (2, 2), (3, 3), (2, 5)] {
             is_taken_back(key, lost, instead).await;
         }

@@ -3,8 +3,10 @@
 //! Each file is one flood. Each uses the [`Ruler`]: plain checks in a realm that has nothing to do with the flood, timed
 //! first in quiet and then beside it, in one run on one machine, so that only their ratio is asserted.
 
+mod followers;
 mod holds;
-mod unknown_keys;
+mod unfinished;
+mod unknown_credentials;
 mod update_user;
 mod wedged;
 
@@ -21,6 +23,8 @@ const RATIO_MAX: u32 = 3;
 /// Checks are taken to last at least this long: below it the ratio would measure how the machine schedules two threads,
 /// of which the client's calls and the server's answers both make use.
 const FLOOR: Duration = Duration::from_millis(20);
+/// A flood that harms checks does so each time; what else runs on the machine does not.
+const TRIES: usize = 3;
 /// Between two checks, so that the ruler is no load of its own.
 const PAUSE: Duration = Duration::from_millis(4);
 
@@ -89,12 +93,17 @@ impl Ruler {
         self.measure(checks).await
     }
 
-    /// Measures beside what has begun; asserts the ratio.
+    /// Measures beside what has begun, again if something disturbed it; asserts the ratio.
     pub(super) async fn as_quick_as(&self, quiet: &Latencies, checks: usize) {
-        let beside = self.quiet(checks).await;
         let limit = RATIO_MAX * quiet.p99().max(FLOOR);
-        observed(quiet, &beside, limit);
-        assert!(beside.p99() <= limit, "p99 {:?} beside the flood, {:?} in quiet", beside.p99(), quiet.p99());
+        for _ in 0..TRIES {
+            let beside = self.quiet(checks).await;
+            observed(quiet, &beside, limit);
+            if beside.p99() <= limit {
+                return;
+            }
+        }
+        panic!("each of {TRIES} times, the p99 beside the flood was above {limit:?}; {:?} in quiet", quiet.p99());
     }
 }
 
@@ -133,7 +142,6 @@ where
 }
 
 /// The memory of a process that is in use, in MiB.
-#[expect(dead_code, reason = "for floods of memory")]
 pub(super) fn resident_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -35,6 +35,7 @@ async fn story(database: Option<&Throwaway>) {
     let binary = Binary::spawn_with(home.path(), database, |command: &mut Command| {
         command.env("COUNTERSIGN_LOG_FILTER", "trace").stderr(File::create(&log).unwrap());
         command.env("COUNTERSIGN_OTLP_ENDPOINT", collector.url());
+        command.env("COUNTERSIGN_BASE_URL_ORIGINS", "https://story.example");
         command.envs(url.as_ref().map(|url| ("COUNTERSIGN_DATABASE_URL", url)));
     });
     let binary = binary.await;
@@ -46,7 +47,8 @@ async fn story(database: Option<&Throwaway>) {
     assert!(memchr::memmem::find(&log, b"\"TRACE\"").is_some(), "the log is quiet");
     hidden.require_absent("the log", &log);
     let spans = collector.taken();
-    assert!(memchr::memmem::find(&spans, b"countersign.v1.SessionService/SignIn").is_some(), "nothing was exported");
+    assert!(memchr::memmem::find(&spans, b"countersign.v1.UserService/GetUser").is_some(), "nothing was exported");
+    assert!(memchr::memmem::find(&spans, b"SessionService/SignIn").is_none(), "somebody unknown had a call exported");
     hidden.require_absent("the spans", &spans);
     let location = home.path().join("countersign.db");
     let location = database.map_or(Location::Sqlite(&location), |database| Location::Postgres(database.url()));

@@ -2,10 +2,10 @@
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
-pub(in crate::security) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(in crate::security) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,22 +18,22 @@ impl Dice {
     }
 
     /// A number from 0 on, below `bound`, which is at least 1.
-    pub(in crate::security) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.roll() % bound as u64).unwrap()
     }
 
     /// Yes, in so many of a hundred cases.
-    pub(in crate::security) fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of these.
-    pub(in crate::security) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
     /// So many of these at most, some perhaps twice.
-    pub(in crate::security) fn few<T: Clone>(&mut self, from: &[T], most: usize) -> Vec<T> {
+    pub(crate) fn few<T: Clone>(&mut self, from: &[T], most: usize) -> Vec<T> {
         let count = if from.is_empty() { 0 } else { self.below(most + 1) };
         (0..count).map(|_| self.pick(from).clone()).collect()
     }

@@ -4,13 +4,16 @@ use countersign::grpc::pb;
 use prost_types::FieldMask;
 
 use super::dice::Dice;
-use super::roles::{ATTRIBUTE, OWN, PRODUCT, REACHES, random_role};
-use super::world::{Principal, Realm};
-use super::{entries, vocabulary};
-use crate::support::{At, Caller, Reachable as _, TestApp};
+use super::roles::PRODUCT;
+use super::world::{Organization, Principal, Realm};
+use super::{entries, organizations, people, vocabulary};
+use crate::support::{Caller, Reachable as _, TestApp, identifiers};
 
 /// What somebody acts by: their own session first, then the keys that they got.
 pub(super) type Hands = Vec<(String, Caller)>;
+
+/// A call that was let through: the RPC, and what it was about.
+pub(super) type Made = Option<(&'static str, String)>;
 
 /// Makes one call. Answers what it was, if it was let through.
 pub(super) async fn play(
@@ -21,43 +24,48 @@ pub(super) async fn play(
     number: usize,
 ) -> Option<String> {
     let (who, hand) = dice.pick(hands).clone();
-    let said = match dice.below(33) {
-        0..=4 => assign(realm, hands, &hand, dice).await,
-        5 => revoke(realm, hands, &hand, dice).await,
-        6..=8 => grant(realm, hands, &hand, dice).await,
-        9 => create_role(realm, &hand, dice, number).await,
-        10 => declare(&hand, dice, number).await,
-        11 | 12 => set_manager(realm, &hand, dice).await,
-        13 => hold(realm, &hand, dice).await,
-        14 => add_member(realm, &hand, dice).await,
-        15 => configure(realm, &hand, dice).await,
-        16 => identify(realm, &hand, dice).await,
-        17 => create_organization(realm, &hand, dice, number).await,
-        18 => create_service(realm, &hand, dice, number).await,
-        19 => suspend_organization(realm, &hand, dice).await,
-        20 => entitle(realm, &hand, dice).await,
-        21 | 22 => update_member(realm, &hand, dice).await,
-        23 => remove_member(realm, &hand, dice).await,
-        24 => move_member(realm, &hand, dice).await,
-        25..=27 => vocabulary::update_role(realm, &hand, dice).await,
-        28 => vocabulary::delete_or_retire(realm, &hand, dice).await,
-        29 => entries::revoke_grant(realm, hands, &hand, dice).await,
-        30 => entries::update(realm, hands, &hand, dice).await,
-        31 => switch_service(realm, &hand, dice).await,
+    let made = match dice.below(48) {
+        0..=6 => entries::assign(realm, hands, &hand, dice).await,
+        7 => entries::revoke(realm, hands, &hand, dice).await,
+        8..=10 => entries::grant(realm, hands, &hand, dice).await,
+        11 => entries::revoke_grant(realm, &hand, dice).await,
+        12 => entries::update(realm, hands, &hand, dice).await,
+        13..=15 => vocabulary::create_role(realm, &hand, dice, number).await,
+        16..=19 => vocabulary::update_role(realm, &hand, dice).await,
+        20 => vocabulary::delete_or_retire(realm, &hand, dice).await,
+        21 => vocabulary::declare(&hand, dice, number).await,
+        22 | 23 => people::set_manager(realm, &hand, dice).await,
+        24..=27 => people::hold_or_lift(realm, &hand, dice).await,
+        28 => people::register(realm, dice, number).await,
+        29 | 30 => people::decide(realm, hands, &hand, dice).await,
+        // Only a person joins.
+        31..=33 => people::join(realm, &hands[0].1, dice).await,
+        34 => organizations::add_member(realm, &hand, dice).await,
+        35 => organizations::update_member(realm, &hand, dice).await,
+        36 => organizations::remove_or_move(realm, &hand, dice).await,
+        37 => organizations::identify_or_update(realm, &hand, dice).await,
+        38 => organizations::suspend_or_reinstate(realm, &hand, dice).await,
+        39 => organizations::entitle(realm, &hand, dice).await,
+        40 | 41 => create_organization(realm, &hand, dice, number).await,
+        42..=44 => configure(realm, &hand, dice).await,
+        45 => create_service(realm, &hand, dice, number).await,
+        46 => switch_service(realm, &hand, dice).await,
         _ if realm.services.is_empty() => None,
         _ => {
             let name = dice.pick(&realm.services).handle.clone();
             mint(app, hands, &hand, &name).await
         }
     };
-    said.map(|said| format!("{who}: {said}"))
+    let (rpc, said) = made?;
+    *realm.done.entry(rpc).or_default() += 1;
+    Some(format!("{who}: {rpc} {said}"))
 }
 
 /// A key of the account, into the hands.
-pub(super) async fn mint(app: &TestApp, hands: &mut Hands, by: &Caller, name: &str) -> Option<String> {
+pub(super) async fn mint(app: &TestApp, hands: &mut Hands, by: &Caller, name: &str) -> Made {
     let key = super::key_of(by, name).await.ok()?;
     hands.push((name.to_owned(), app.as_key(&key)));
-    Some(format!("CreateApiKey {name}"))
+    Some(("CreateApiKey", name.to_owned()))
 }
 
 /// Often somebody whom the actor is or controls.
@@ -72,214 +80,107 @@ pub(super) fn anybody(realm: &Realm, hands: &Hands, dice: &mut Dice) -> String {
 
 /// A slug, or nothing for the whole realm.
 pub(super) fn somewhere(realm: &Realm, dice: &mut Dice) -> Option<String> {
-    let slugs: Vec<_> = realm.organizations.iter().map(|(slug, _)| Some(slug.clone())).chain([None, None]).collect();
+    let slugs: Vec<_> = realm.organizations.iter().map(|made| Some(made.slug.clone())).chain([None, None]).collect();
     dice.pick(&slugs).clone()
 }
 
-fn at(place: &Option<String>) -> At<'_> {
-    place.as_deref().map_or(At::Realm, At::Organization)
+/// The name of a role; often of one of the newest.
+pub(super) fn some_role(realm: &Realm, dice: &mut Dice) -> String {
+    let newest = realm.roles.len().saturating_sub(3);
+    let from = if dice.chance(40) { &realm.roles[newest..] } else { &realm.roles[..] };
+    dice.pick(from).name.clone()
 }
 
-async fn assign(realm: &mut Realm, hands: &Hands, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let (who, place) = (anybody(realm, hands, dice), somewhere(realm, dice));
-    let role = dice.pick(&realm.roles).name.clone();
-    let given = realm.give(hand, &who, &role, at(&place)).await;
-    given.then(|| format!("AssignRole {role} to {who} at {place:?}"))
-}
-
-async fn revoke(realm: &mut Realm, hands: &Hands, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let (who, place) = (anybody(realm, hands, dice), somewhere(realm, dice));
-    let role = dice.pick(&realm.roles).name.clone();
-    let taken = hand.revoke(&who, &role, at(&place)).await.unwrap_or_default();
-    (taken > 0).then(|| format!("RevokeRole {role} of {who} at {place:?}"))
-}
-
-async fn grant(realm: &mut Realm, hands: &Hands, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    use pb::grant_permission_request::Scope;
-    let (principal, place) = (anybody(realm, hands, dice), somewhere(realm, dice));
-    let written = dice.pick(&realm.roles).grants.clone();
-    let pattern = match written.first() {
-        Some(grant) if dice.chance(60) => grant.pattern.clone(),
-        _ => (*dice.pick(&OWN)).to_owned(),
-    };
-    let reach = *dice.pick(&REACHES);
-    let said = format!("GrantPermission {pattern} {reach:?} to {principal} at {place:?}");
-    let request = pb::GrantPermissionRequest {
-        principal,
-        pattern,
-        reach: reach.into(),
-        scope: Some(place.map_or(Scope::RealmWide(true), Scope::Organization)),
-        ..Default::default()
-    };
-    hand.assignments().grant_permission(request).await.ok().map(|_| said)
-}
-
-async fn create_role(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Option<String> {
-    let role = random_role(dice, &format!("made{number}"), &realm.roles);
-    hand.roles().create_role(role.clone()).await.ok()?;
-    let said = format!("CreateRole {role:?}");
-    realm.roles.push(role);
-    Some(said)
-}
-
-async fn declare(hand: &Caller, dice: &mut Dice, number: usize) -> Option<String> {
-    let name = if dice.chance(50) { format!("orders.new{number}") } else { (*dice.pick(&OWN)).to_owned() };
-    let said = format!("DeclarePermission {name}");
-    let request = pb::DeclarePermissionRequest { name, ..Default::default() };
-    hand.roles().declare_permission(request).await.ok().map(|_| said)
-}
-
-async fn set_manager(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let user = dice.pick(&realm.people);
-    let manager = if dice.chance(85) { dice.pick(&realm.people).handle.clone() } else { String::new() };
-    hand.set_manager(&user.id, &manager).await.ok().map(|_| format!("SetManager {} to {manager:?}", user.handle))
-}
-
-async fn hold(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let user = dice.pick(&realm.people);
-    match dice.chance(40) {
-        true => hand.suspend(&user.id, "at random").await.ok().map(|_| format!("SuspendUser {}", user.handle)),
-        false => hand.reinstate(&user.id).await.ok().map(|_| format!("ReinstateUser {}", user.handle)),
-    }
-}
-
-async fn add_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let user = dice.pick(&realm.people).handle.clone();
-    let organization = dice.pick(&realm.organizations).0.clone();
-    let said = format!("AddMember {user} to {organization}");
-    let attributes = if dice.chance(50) { [(ATTRIBUTE.to_owned(), "north".to_owned())].into() } else { [].into() };
-    let request = pb::AddMemberRequest { organization, user, attributes, ..Default::default() };
-    hand.organizations().add_member(request).await.ok().map(|_| said)
-}
-
-async fn suspend_organization(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let organization = dice.pick(&realm.organizations).0.clone();
-    if dice.chance(50) {
-        let said = format!("ReinstateOrganization {organization}");
-        let request = pb::ReinstateOrganizationRequest { organization, ..Default::default() };
-        return hand.organizations().reinstate_organization(request).await.ok().map(|_| said);
-    }
-    let said = format!("SuspendOrganization {organization}");
-    let reason = "at random".to_owned();
-    let request = pb::SuspendOrganizationRequest { organization, reason, ..Default::default() };
-    hand.organizations().suspend_organization(request).await.ok().map(|_| said)
-}
-
-async fn entitle(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let organization = dice.pick(&realm.organizations).0.clone();
-    let entitlements = if dice.chance(70) { vec![PRODUCT.to_owned()] } else { vec![] };
-    let said = format!("SetEntitlements {entitlements:?} of {organization}");
-    let request = pb::SetEntitlementsRequest { organization, entitlements, ..Default::default() };
-    hand.organizations().set_entitlements(request).await.ok().map(|_| said)
-}
-
-async fn update_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let (user, organization) = (dice.pick(&realm.people).handle.clone(), dice.pick(&realm.organizations).0.clone());
-    let attributes = if dice.chance(70) { [(ATTRIBUTE.to_owned(), "south".to_owned())].into() } else { [].into() };
-    let said = format!("UpdateMember {user} of {organization} to {attributes:?}");
-    let request = pb::UpdateMemberRequest { organization, user, attributes, ..Default::default() };
-    hand.organizations().update_member(request).await.ok().map(|_| said)
-}
-
-async fn remove_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let (user, organization) = (dice.pick(&realm.people).handle.clone(), dice.pick(&realm.organizations).0.clone());
-    let said = format!("RemoveMember {user} of {organization}");
-    let request = pb::RemoveMemberRequest { organization, user, ..Default::default() };
-    hand.organizations().remove_member(request).await.ok().map(|_| said)
-}
-
-async fn move_member(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let user = dice.pick(&realm.people).handle.clone();
-    let (organization, destination) =
-        (dice.pick(&realm.organizations).0.clone(), dice.pick(&realm.organizations).0.clone());
-    let attributes = if dice.chance(50) { [(ATTRIBUTE.to_owned(), "west".to_owned())].into() } else { [].into() };
-    let said = format!("MoveMember {user} from {organization} to {destination} with {attributes:?}");
-    let request = pb::MoveMemberRequest { organization, user, destination, attributes, ..Default::default() };
-    hand.organizations().move_member(request).await.ok().map(|_| said)
-}
-
-async fn configure(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+async fn configure(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Made {
+    let approvals = [pb::ApprovalAuthority::None, pb::ApprovalAuthority::None, pb::ApprovalAuthority::Organization];
+    let belongs = [pb::OrganizationsPerUser::Many, pb::OrganizationsPerUser::One];
     let policy = pb::Policy {
-        team: dice.pick(&[pb::TeamDepth::Chain, pb::TeamDepth::Direct]).to_owned().into(),
-        approval: dice.pick(&[pb::ApprovalAuthority::None, pb::ApprovalAuthority::Organization]).to_owned().into(),
+        team: (*dice.pick(&[pb::TeamDepth::Chain, pb::TeamDepth::Direct])).into(),
+        approval: (*dice.pick(&approvals)).into(),
         founding: pb::Founding::ListedContact.into(),
-        founding_role: dice.pick(&realm.roles).name.clone(),
-        administrators_create_users: true,
-        self_registration: pb::SelfRegistration::Open.into(),
+        founding_role: some_role(realm, dice),
+        administrators_create_users: dice.chance(80),
+        self_registration: (*dice.pick(&[pb::SelfRegistration::Open, pb::SelfRegistration::Closed])).into(),
+        organizations_per_user: (*dice.pick(&belongs)).into(),
+        reregistration_after_reject: pb::Reregistration::Allowed.into(),
+        unknown_codes: pb::UnknownCodes::CreateOrganization.into(),
         ..Default::default()
     };
-    let changes: [&[&str]; 5] = [
+    let changes: [&[&str]; 9] = [
         &["policy.team"],
         &["policy.approval"],
+        &["policy.approval", "policy.organizations_per_user"],
         &["policy.founding", "policy.founding_role"],
         &["policy.administrators_create_users"],
         &["policy.self_registration"],
+        &["policy.organizations_per_user"],
+        &["policy.reregistration_after_reject"],
+        &["policy.unknown_codes"],
     ];
     let paths: Vec<_> = dice.pick(&changes).iter().map(|path| (*path).to_owned()).collect();
-    let said = format!("UpdateRealm {paths:?} of {policy:?}");
+    let said = format!("{paths:?} of {policy:?}");
     let request =
         pb::UpdateRealmRequest { policy: Some(policy), update_mask: Some(FieldMask { paths }), ..Default::default() };
-    hand.realms().update_realm(request).await.ok().map(|_| said)
+    hand.realms().update_realm(request).await.ok().map(|_| ("UpdateRealm", said))
 }
 
-async fn identify(realm: &Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
-    let organization = dice.pick(&realm.organizations).0.clone();
-    let value = format!("{}.example", dice.pick(&["home", "away", "other"]));
-    let said = format!("SetIdentifiers {value} of {organization}");
-    let identifiers = vec![pb::Identifier { scheme: "domain".to_owned(), value }];
-    let request = pb::SetIdentifiersRequest { organization, identifiers, ..Default::default() };
-    hand.organizations().set_identifiers(request).await.ok().map(|_| said)
-}
-
-async fn create_organization(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Option<String> {
+async fn create_organization(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Made {
     let slug = format!("made{number}");
+    let kind = (*dice.pick(&["company", "partner"])).to_owned();
     let request = pb::CreateOrganizationRequest {
         slug: slug.clone(),
         title: slug.clone(),
+        kind,
         entitlements: if dice.chance(50) { vec![PRODUCT.to_owned()] } else { vec![] },
+        identifiers: if dice.chance(70) { identifiers(&[("code", &slug)]) } else { vec![] },
         ..Default::default()
     };
-    let said = format!("CreateOrganization {slug} with {:?}", request.entitlements);
+    let said = format!("{request:?}");
     let made = hand.organizations().create_organization(request).await.ok()?.into_inner().organization.unwrap();
-    realm.organizations.push((slug, made.id));
-    Some(said)
+    realm.organizations.push(Organization { slug, id: made.id });
+    Some(("CreateOrganization", said))
 }
 
-async fn create_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Option<String> {
+async fn create_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Made {
     let name = format!("service{number}");
     let organization = somewhere(realm, dice).unwrap_or_default();
-    let said = format!("CreateServiceAccount {name} of {organization:?}");
+    let said = format!("{name} of {organization:?}");
     let id = super::create_service(hand, &name, &organization).await.ok()?;
     realm.services.push(Principal { id, handle: name });
-    Some(said)
+    Some(("CreateServiceAccount", said))
 }
 
-async fn switch_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+async fn switch_service(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Made {
     if realm.services.is_empty() {
         return None;
     }
     let at = dice.below(realm.services.len());
     let service_account = realm.services[at].handle.clone();
+    let said = service_account.clone();
     let mut client = hand.service_accounts();
-    match dice.below(5) {
+    match dice.below(6) {
         0 | 1 => {
-            let request =
-                pb::DisableServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            let request = pb::DisableServiceAccountRequest { service_account, ..Default::default() };
             client.disable_service_account(request).await.ok()?;
-            Some(format!("DisableServiceAccount {service_account}"))
+            Some(("DisableServiceAccount", said))
         }
         2 | 3 => {
-            let request =
-                pb::EnableServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            let request = pb::EnableServiceAccountRequest { service_account, ..Default::default() };
             client.enable_service_account(request).await.ok()?;
-            Some(format!("EnableServiceAccount {service_account}"))
+            Some(("EnableServiceAccount", said))
+        }
+        4 => {
+            let request = pb::ListApiKeysRequest { service_account, live: true, ..Default::default() };
+            let listed = client.list_api_keys(request).await.ok()?.into_inner().api_keys;
+            let api_key = listed.last()?.id.clone();
+            let request = pb::RevokeApiKeyRequest { api_key, ..Default::default() };
+            client.revoke_api_key(request).await.ok().map(|_| ("RevokeApiKey", said))
         }
         _ => {
-            let request =
-                pb::DeleteServiceAccountRequest { service_account: service_account.clone(), ..Default::default() };
+            let request = pb::DeleteServiceAccountRequest { service_account, ..Default::default() };
             client.delete_service_account(request).await.ok()?;
             realm.services.remove(at);
-            Some(format!("DeleteServiceAccount {service_account}"))
+            Some(("DeleteServiceAccount", said))
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Nobody reaches up, over random worlds. Security class 11: a helpdesk resets a superior (keycloak#27669).
 //!
-//! Whoever helps has every tool, everywhere. Whether it may be used on somebody is worked out a second time here, from
+//! Whoever helps has every tool, everywhere, in their own hands or in those of a service of theirs. Whether it may be used on somebody is worked out a second time here, from
 //! what both were given: who holds something reserved at TEAM or ALL is out of reach of whoever lacks it there.
 
+use countersign::domain::permission::Pattern;
 use countersign::grpc::pb::{self, ErrorReason, Reach};
 use tonic::{Code, Status};
 
 use super::dice::Dice;
 use super::roles::anywhere;
 use super::{id_of, open_door, powers, somebody, two_companies};
-use crate::support::{At, Caller, Person, Portal, TestApp, both_backends, grants, role};
+use crate::support::{At, Caller, Person, Portal, Reachable as _, TestApp, both_backends, grants, role};
 
 const ROUNDS: usize = 24;
 /// What a helpdesk works with.
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 11] = [
     "countersign.users.read",
     "countersign.users.suspend",
     "countersign.users.block",
@@ -22,10 +23,14 @@ const TOOLS: [&str; 9] = [
     "countersign.users.delete",
     "countersign.users.restore",
     "countersign.users.set_manager",
+    "countersign.users.update",
+    "countersign.organizations.remove_members",
     "countersign.service_accounts.manage",
 ];
 /// What people hold; nobody is above others for the last one.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 8] = [
+    "countersign.users.*",
+    "countersign.roles.*",
     "countersign.users.approve",
     "countersign.users.suspend",
     "countersign.roles.assign",
@@ -42,7 +47,7 @@ const PLACES: [Option<&str>; 3] = [Some("home"), Some("away"), None];
 type Held = (&'static str, Reach, Option<&'static str>);
 
 fn name_of(permission: &str, reach: Reach) -> String {
-    let short = permission.trim_start_matches("countersign.").replace(['.', '_'], "-");
+    let short = permission.trim_start_matches("countersign.").replace(['.', '_'], "-").replace('*', "any");
     format!("{short}-{}", reach.as_str_name().trim_start_matches("REACH_").to_lowercase())
 }
 
@@ -53,12 +58,17 @@ fn at(place: Option<&str>) -> At<'_> {
 /// Whether one of these holds in the place of what is needed, at its reach or further.
 fn covers(held: &[Held], (permission, reach, place): &Held) -> bool {
     let further = |has: Reach| has == *reach || has == Reach::All;
-    held.iter().any(|(has, at, there)| has == permission && further(*at) && (there == place || there.is_none()))
+    let pattern = |text: &str| Pattern::parse(text).unwrap();
+    held.iter().any(|(has, at, there)| {
+        pattern(has).covers_pattern(&pattern(permission)) && further(*at) && (there == place || there.is_none())
+    })
 }
 
-fn is_above(target: &[Held], helper: &[Held]) -> bool {
+/// `within`: as far as that organization goes.
+fn is_above(target: &[Held], helper: &[Held], within: Option<&str>) -> bool {
     let strong = |held: &&Held| held.0 != HARMLESS && held.1 != Reach::Own;
-    target.iter().filter(strong).any(|held| !covers(helper, held))
+    let there = |held: &&Held| within.is_none() || held.2.is_none() || held.2 == within;
+    target.iter().filter(strong).filter(there).any(|held| !covers(helper, held))
 }
 
 fn some(dice: &mut Dice) -> Vec<Held> {
@@ -85,6 +95,27 @@ async fn key(portal: &Portal, name: &str, held: &[Held]) -> String {
     let request = pb::CreateApiKeyRequest { service_account: name.to_owned(), ..Default::default() };
     let made = portal.operator.service_accounts().create_api_key(request).await.unwrap().into_inner();
     made.api_key.unwrap().id
+}
+
+/// A service with every tool and this, by its key.
+async fn service(app: &TestApp, portal: &Portal, name: &str, held: &[Held]) -> Caller {
+    let key = portal.operator.service(name).await.unwrap();
+    give(portal, name, held).await;
+    portal.operator.assign(name, "tools", At::Realm).await.unwrap();
+    app.as_key(&key)
+}
+
+async fn rename(by: &Caller, user: &str) -> Result<(), Status> {
+    let (user, display_name) = (user.to_owned(), "Another".to_owned());
+    by.update(pb::UpdateUserRequest { user, display_name, ..Default::default() }).await.map(drop)
+}
+
+async fn remove(by: &Caller, user: &str) -> Result<(), Status> {
+    let (organization, user) = ("away".to_owned(), user.to_owned());
+    by.organizations()
+        .remove_member(pb::RemoveMemberRequest { organization, user, ..Default::default() })
+        .await
+        .map(drop)
 }
 
 async fn revoke(by: &Caller, api_key: String) -> Result<(), Status> {
@@ -117,11 +148,13 @@ both_backends!(a_helpdesk_reaches_nobody_who_may_more, async |app: &TestApp| {
         let (mut help, held) = (some(&mut dice), some(&mut dice));
         let helper = member_of_both(app, &portal, &format!("helper{round}@home.example"), &help).await;
         portal.operator.assign(&helper.id, "tools", At::Realm).await.unwrap();
+        // By a key that somebody else made: whoever has it is not the target.
+        let hands = service(app, &portal, &format!("hands{round}"), &help).await;
         help.extend(TOOLS.map(|tool| (tool, Reach::All, None)));
         let target = member_of_both(app, &portal, &format!("target{round}@home.example"), &held).await;
         let keys = key(&portal, &format!("target{round}"), &held).await;
 
-        let by = &helper.caller;
+        let by = if round % 2 == 0 { &helper.caller } else { &hands };
         let tried = [
             ("SetManager", by.set_manager(&target.id, &boss.id).await.map(drop)),
             ("SuspendUser", by.suspend(&target.id, "asked to").await.map(drop)),
@@ -134,10 +167,13 @@ both_backends!(a_helpdesk_reaches_nobody_who_may_more, async |app: &TestApp| {
             ("RestoreUser", by.restore(&target.id).await.map(drop)),
             ("RevokeApiKey", revoke(by, keys).await),
             ("DisableServiceAccount", disable(by, &format!("target{round}")).await),
+            ("UpdateUser", rename(by, &target.id).await),
+            ("RemoveMember", remove(by, &target.id).await),
         ];
-        let up = is_above(&held, &help);
+        let up = is_above(&held, &help, None);
         for (rpc, outcome) in tried {
             let told = outcome.map_err(|status| crate::support::refusal::<()>(Err(status)));
+            let up = if rpc == "RemoveMember" { is_above(&held, &help, Some("away")) } else { up };
             let due = if up { Err((Code::PermissionDenied, ErrorReason::ReachesUp)) } else { Ok(()) };
             assert_eq!(told, due, "round {round}: {rpc} by {help:?} on {held:?}");
         }

@@ -1,15 +1,31 @@
-//! Random calls that change what words of the realm mean: roles written anew and deleted, permissions retired.
+//! Random calls that change what words of the realm mean: roles made, written anew and deleted, permissions declared and
+//! retired.
 
 use countersign::grpc::pb;
 use prost_types::FieldMask;
 
 use super::dice::Dice;
+use super::moves::Made;
 use super::roles::{OWN, random_role};
 use super::world::Realm;
 use crate::support::Caller;
 
+pub(super) async fn create_role(realm: &mut Realm, hand: &Caller, dice: &mut Dice, number: usize) -> Made {
+    let role = random_role(dice, &format!("made{number}"), &realm.roles);
+    hand.roles().create_role(role.clone()).await.ok()?;
+    let said = format!("{role:?}");
+    realm.roles.push(role);
+    Some(("CreateRole", said))
+}
+
+pub(super) async fn declare(hand: &Caller, dice: &mut Dice, number: usize) -> Made {
+    let name = if dice.chance(50) { format!("orders.new{number}") } else { (*dice.pick(&OWN)).to_owned() };
+    let request = pb::DeclarePermissionRequest { name: name.clone(), ..Default::default() };
+    hand.roles().declare_permission(request).await.ok().map(|_| ("DeclarePermission", name))
+}
+
 /// Writes one or two parts of a role as if it were made anew.
-pub(super) async fn update_role(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+pub(super) async fn update_role(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Made {
     const PATHS: [&str; 6] = ["grants", "includes", "assignable", "restricted", "may_assign", "conditions"];
     let at = dice.below(realm.roles.len());
     let name = realm.roles[at].name.clone();
@@ -29,7 +45,7 @@ pub(super) async fn update_role(realm: &mut Realm, hand: &Caller, dice: &mut Dic
         ..Default::default()
     };
     hand.roles().update_role(request.clone()).await.ok()?;
-    let said = format!("UpdateRole {paths:?} of {request:?}");
+    let said = format!("{paths:?} of {request:?}");
     let role = &mut realm.roles[at];
     for path in paths {
         match path {
@@ -41,15 +57,15 @@ pub(super) async fn update_role(realm: &mut Realm, hand: &Caller, dice: &mut Dic
             _ => role.conditions.clone_from(&request.conditions),
         }
     }
-    Some(said)
+    Some(("UpdateRole", said))
 }
 
 /// Now and then takes a word out of the realm.
-pub(super) async fn delete_or_retire(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Option<String> {
+pub(super) async fn delete_or_retire(realm: &mut Realm, hand: &Caller, dice: &mut Dice) -> Made {
     if dice.chance(50) {
         let name = (*dice.pick(&OWN)).to_owned();
         let request = pb::RetirePermissionRequest { name: name.clone(), ..Default::default() };
-        return hand.roles().retire_permission(request).await.ok().map(|_| format!("RetirePermission {name}"));
+        return hand.roles().retire_permission(request).await.ok().map(|_| ("RetirePermission", name));
     }
     // Somebody has to have something to be given.
     if realm.roles.len() < 4 {
@@ -60,5 +76,5 @@ pub(super) async fn delete_or_retire(realm: &mut Realm, hand: &Caller, dice: &mu
     let request = pb::DeleteRoleRequest { role: name.clone(), ..Default::default() };
     hand.roles().delete_role(request).await.ok()?;
     realm.roles.remove(at);
-    Some(format!("DeleteRole {name}"))
+    Some(("DeleteRole", name))
 }
