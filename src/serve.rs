@@ -226,7 +226,7 @@ impl Running {
     }
 
     /// Drains: not serving, a pause for load balancers to notice, no new connections, calls under way end within the
-    /// grace, then writes end and tasks stop in reverse order within [`FINISH`].
+    /// grace, then writes end and tasks stop in reverse order within `FINISH`.
     pub async fn stop(self, pause: Duration, grace: Duration) {
         self.stop_watching.cancel();
         let _watched = self.watching.await;

@@ -26,7 +26,7 @@ pub enum Error {
     /// Not now: again after so long.
     #[error("{reason_text}", reason_text = later_text(*reason))]
     Later { reason: Reason, retry_after: Duration },
-    /// A fact changed while it was read together with others. Never leaves this floor: see [`read`](super::read).
+    /// A fact changed while it was read together with others. Never leaves this floor: see `app::read`.
     #[error("a fact changed while it was read")]
     Moved,
     /// A fault of ours. Its text never leaves; see `grpc::status`.

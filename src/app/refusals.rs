@@ -76,7 +76,7 @@ impl Refusals {
 }
 
 impl App {
-    /// Counts a refused public call, whoever makes it; of others, see [`App::note_refusal`].
+    /// Counts a refused public call, whoever makes it; of others, see `App::note_refusal`.
     pub fn count_refusal(&self, ctx: &Ctx, reason: Reason) {
         if ctx.aimed.is_public() {
             let source = ctx.network().map_or(Whom::Anybody, Whom::Source);

@@ -150,7 +150,8 @@ settings! {
     smtp_ca_file: Option<PathBuf> = "",
     /// How long one mail may take, connecting included: 1s to 25s.
     smtp_timeout: Duration = "15s",
-    /// Where links in mails may lead: origins such as https://portal.example or https://*.portal.example, comma-separated.
+    /// Where links in mails may lead: origins such as `https://portal.example` or `https://*.portal.example`,
+    /// comma-separated.
     /// A realm's `base_url` is of one of them. http is for loopback alone, and there without a port is any port.
     base_url_origins: Vec<String> = "http://localhost, http://127.0.0.1, http://[::1]",
     /// `json`, `pretty`, or `auto` = pretty on a terminal.

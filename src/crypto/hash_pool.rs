@@ -3,7 +3,7 @@
 //! Threads of our own and not tokio's blocking pool, for three reasons: a thread can keep its memory block from one hash
 //! to the next; the number of hashes at a time is the number of threads, without a second limit beside it; and a thread
 //! can be given the lowest priority, so that hashing takes what is left of the processor while everybody else's calls
-//! go first. Sources take turns ([`super::turns`]): who sends much work waits for it, and who sends little does not.
+//! go first. Sources take turns (`crypto::turns`): who sends much work waits for it, and who sends little does not.
 //! Called by [`super::password`] for hashes, and through it for other slow and pure work on passwords.
 
 use std::panic::{self, AssertUnwindSafe};
