@@ -99,12 +99,13 @@ async fn lose(grace: &'static str, calm: bool, meanwhile: impl AsyncFnOnce(&Test
         // Each change made something stale, that is read again now.
         assert!(yard.may_ship().await);
     }
-    let lost_at = Clock::elapsed();
     database.crash();
     if calm {
         writers.extend([write("c"), write("d")]);
     }
     come_again(in_time(yard.portal.operator.assign("unasked", "ships", crate::support::At::Realm)).await);
+    // That waited for its turn among the changes that others ask for.
+    let lost_at = Clock::elapsed();
     Box::pin(meanwhile(&app, &yard, lost_at)).await;
     come_again(in_time(yard.till.check(ask(&unasked, super::SHIP))).await);
 
